@@ -1,0 +1,1 @@
+//! One call from a plan to an outcome.

@@ -1,0 +1,1 @@
+//! The event loop over all instances: admission, routing, hand-over, conservation.

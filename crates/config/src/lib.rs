@@ -1,0 +1,1 @@
+//! Flags and files as types, the embedded catalogue, and their resolution to a plan.

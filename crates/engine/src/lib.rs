@@ -1,0 +1,1 @@
+//! One serving instance: wait queue, batch formation, KV cache, steps.

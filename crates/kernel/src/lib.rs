@@ -1,0 +1,13 @@
+//! What everything stands on: simulated time, typed ids, seeded random streams, small statistics.
+//!
+//! Nothing here performs I/O or knows a clock, an environment or a thread.
+
+pub mod histogram;
+pub mod ids;
+pub mod rng;
+pub mod stats;
+pub mod time;
+
+pub use histogram::DurationHistogram;
+pub use ids::{InstanceId, RequestName};
+pub use time::Tick;

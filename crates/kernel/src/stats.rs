@@ -1,0 +1,1 @@
+//! Percentiles and means over sorted values.

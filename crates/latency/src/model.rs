@@ -1,0 +1,65 @@
+//! What the engine asks of a step-time model.
+
+use blis_kernel::Tick;
+use std::fmt::Debug;
+
+/// One request of a batch that is still in prefill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefill {
+    /// Tokens of the whole prompt.
+    pub prompt_tokens: u64,
+    /// Tokens already in the KV cache before this step.
+    pub progress: u64,
+    /// Tokens that this step adds.
+    pub new_tokens: u64,
+}
+
+/// What one forward pass works on. All figures are from before the step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Batch<'a> {
+    /// Requests in prefill, in batch order.
+    pub prefills: &'a [Prefill],
+    /// Number of requests that decode one token each.
+    pub decodes: u64,
+    /// Sum over the decoding requests of the tokens in their KV caches.
+    pub decode_context_tokens: u64,
+    /// The terms of that sum in batch order; empty unless [`LatencyModel::wants_decode_contexts`].
+    pub decode_contexts: &'a [u64],
+    /// Scheduled requests that are neither in prefill nor produce output; they only count in the batch size.
+    pub others: u64,
+}
+
+impl Batch<'_> {
+    /// Number of scheduled requests.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        self.prefills.len() as u64 + self.decodes + self.others
+    }
+
+    /// Whether nothing is scheduled.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A step-time model. All answers are whole microseconds.
+pub trait LatencyModel: Debug + Send + Sync {
+    /// From arrival at the instance to entry into its wait queue.
+    fn queueing_time(&self, prompt_tokens: u64) -> Tick;
+
+    /// Added to every reported token time; the instance's clock does not see it.
+    fn output_token_processing_time(&self) -> Tick;
+
+    /// Added once to the end-to-end latency of a request with output.
+    fn post_decode_overhead(&self) -> Tick;
+
+    /// Duration of one forward pass; at least one microsecond.
+    fn step_time(&self, batch: &Batch<'_>) -> Tick;
+
+    /// Whether [`Self::step_time`] reads [`Batch::decode_contexts`]. Models whose decode term is linear in the
+    /// number of decodes and the sum of their contexts need not, and their steps cost O(1).
+    fn wants_decode_contexts(&self) -> bool {
+        false
+    }
+}

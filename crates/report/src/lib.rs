@@ -1,0 +1,1 @@
+//! Outcomes as JSON, text sections and tables.

@@ -1,0 +1,52 @@
+//! What a prompt has in common with other prompts, without its tokens.
+//!
+//! The simulator never stores token ids. A prompt is a list of segments, each either the known tokens of a prefix
+//! group or fresh random tokens that are named by a number; the KV cache sees a chain of block keys derived from it.
+
+/// Index of a prefix group within its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u32);
+
+/// How many leading tokens of a fresh segment are kept. Two prompts of random tokens can coincide by chance in a
+/// few tokens (vocabulary 128,000) but not in five: a block that holds five or more fresh tokens is unique.
+pub const HEAD_TOKENS: usize = 4;
+
+/// A run of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// The first `tokens` tokens of a prefix group.
+    Group {
+        /// Which group.
+        group: GroupId,
+        /// How many of its tokens.
+        tokens: u32,
+    },
+    /// Random tokens drawn for one request and possibly repeated by later ones of the same session.
+    Fresh {
+        /// Tells this run of tokens from every other one of the same source.
+        uid: u64,
+        /// How many tokens.
+        tokens: u32,
+        /// The first of them (as many as there are, up to the array's length).
+        head: [u32; HEAD_TOKENS],
+    },
+}
+
+/// The tokens of a prompt and of its answer, as far as anybody can share them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Fresh tokens throughout; no other request repeats them except by chance within `head`.
+    Unique {
+        /// Tells this prompt from every other one of the same source.
+        uid: u64,
+        /// The first tokens of the prompt.
+        head: [u32; HEAD_TOKENS],
+    },
+    /// A prompt that shares tokens with others.
+    Shared {
+        /// The prompt's segments in order; their lengths sum to the prompt's length.
+        prompt: Vec<Segment>,
+        /// Names the answer's tokens, when a later prompt can repeat them.
+        answer_uid: u64,
+    },
+}

@@ -1,0 +1,98 @@
+//! A request as its client sends it, and the stream it comes from.
+
+use crate::content::Content;
+use blis_kernel::{RequestName, Tick};
+
+/// Number of a session within its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u32);
+
+/// Where a request stands in its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionRound {
+    /// The session.
+    pub session: SessionId,
+    /// Round within it, from zero.
+    pub round: u32,
+}
+
+/// Index into [`RequestSource::labels`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LabelsId(pub u32);
+
+/// What a request is marked with; shared by all requests of one client. Empty text means "none".
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Labels {
+    /// Name of the client that sends it.
+    pub client: String,
+    /// Tenant, for fairness.
+    pub tenant: String,
+    /// SLO class: `critical`, `standard`, `batch`, `sheddable`, `background`.
+    pub slo_class: String,
+    /// Model it asks for; any instance will do when empty.
+    pub model: String,
+    /// LoRA adapter.
+    pub adapter: String,
+}
+
+/// One request as its client sends it.
+#[derive(Clone, Debug)]
+pub struct RequestSpec {
+    /// When the client sends it.
+    pub arrival: Tick,
+    /// Its name.
+    pub name: RequestName,
+    /// Length of the prompt, tokens.
+    pub input_tokens: u32,
+    /// Tokens it will generate; known to the simulator, not to any policy.
+    pub output_tokens: u32,
+    /// Output budget that the client declares, tokens; 0 = none.
+    pub max_output_tokens: u32,
+    /// When the client gives up, if it does.
+    pub deadline: Option<Tick>,
+    /// What its prompt has in common with others.
+    pub content: Content,
+    /// Index into the source's labels.
+    pub labels: LabelsId,
+    /// Its place in a session, if it has one.
+    pub session: Option<SessionRound>,
+}
+
+/// How a request ended, as its client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestEnd {
+    /// It got its answer of this many tokens (fewer than planned when its length was capped).
+    Completed {
+        /// Tokens generated.
+        output_tokens: u32,
+    },
+    /// Its deadline passed.
+    TimedOut,
+    /// It was refused or given up by the server.
+    Dropped,
+}
+
+/// A stream of requests.
+///
+/// Implementations draw everything from seeded streams: the same description gives the same requests, and the
+/// order in which the caller asks for arrivals and reports ends is the only input.
+pub trait RequestSource: Send {
+    /// The next request in order of arrival, or `None` when no more come by themselves.
+    fn next_arrival(&mut self) -> Option<RequestSpec>;
+
+    /// Whether the end of a request can bring another one.
+    fn is_reactive(&self) -> bool;
+
+    /// Tells that a session's request ended at `at`; returns the session's next request, whose arrival is not
+    /// before `at`. Called in order of simulated time.
+    fn on_end(&mut self, ended: SessionRound, at: Tick, end: RequestEnd) -> Option<RequestSpec>;
+
+    /// The labels that requests refer to; grows only when a request is handed out.
+    fn labels(&self) -> &[Labels];
+
+    /// The name of a session.
+    fn session_name(&self, session: SessionId) -> &str;
+
+    /// The token ids of every prefix group, indexed by [`crate::GroupId`].
+    fn groups(&self) -> &[Vec<u32>];
+}
