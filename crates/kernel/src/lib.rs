@@ -5,9 +5,11 @@
 pub mod histogram;
 pub mod ids;
 pub mod rng;
+pub mod semantics;
 pub mod stats;
 pub mod time;
 
 pub use histogram::DurationHistogram;
 pub use ids::{InstanceId, RequestName};
+pub use semantics::Semantics;
 pub use time::Tick;

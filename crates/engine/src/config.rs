@@ -1,0 +1,43 @@
+//! What an instance is built from.
+
+use blis_kernel::{Semantics, Tick};
+use blis_policy::preemption::PreemptionKind;
+use blis_policy::scheduling::SchedulerKind;
+
+/// Limits and policies of one instance.
+#[derive(Clone, Debug)]
+pub struct InstanceConfig {
+    /// Blocks of the GPU's KV cache; at least 1.
+    pub kv_blocks: u32,
+    /// Tokens per block; at least 1.
+    pub block_tokens: u32,
+    /// Most requests in the running batch; at least 1.
+    pub max_num_seqs: u32,
+    /// Most tokens per step; at least 1.
+    pub max_num_batched_tokens: u32,
+    /// Most prompt tokens that one request may process per step; 0 = no limit.
+    pub long_prefill_token_threshold: u32,
+    /// Longest prompt plus answer, tokens; 0 = unlimited.
+    pub max_model_len: u64,
+    /// Order of the wait queue.
+    pub scheduler: SchedulerKind,
+    /// Who gives way when blocks run out.
+    pub preemption: PreemptionKind,
+    /// The CPU tier that mirrors full blocks, when there is one.
+    pub cpu_tier: Option<CpuTierConfig>,
+    /// No event after this one runs; deadlines beyond it are not scheduled.
+    pub horizon: Tick,
+    /// Which reading of the mechanisms.
+    pub semantics: Semantics,
+}
+
+/// The CPU tier of `--kv-cpu-blocks`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CpuTierConfig {
+    /// Capacity, blocks; at least 1.
+    pub blocks: u32,
+    /// Bandwidth, tokens per microsecond; finite and above 0.
+    pub bandwidth_tokens_per_us: f64,
+    /// Added to every reloaded block.
+    pub base_latency: Tick,
+}

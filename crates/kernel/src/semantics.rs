@@ -1,0 +1,78 @@
+//! Two readings of the same mechanisms.
+
+/// Which of the reference's numerical quirks a run reproduces.
+///
+/// One field per quirk that changes numbers in many recorded runs of the Go reference; every field is read at the
+/// one place where the behaviour is decided. [`Semantics::CORRECTED`] is the default of the program,
+/// [`Semantics::REFERENCE`] is `--compat inference-sim`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Semantics {
+    /// Q1, B1: a step's effects (progress, completion, released blocks) show at its start, and an instance whose
+    /// batch empties counts as idle from then on. Corrected: effects show when the step ends.
+    pub step_effects_at_start: bool,
+    /// Q2: a deadline inside a request's final step never fires. Corrected: it does.
+    pub deadline_spares_final_step: bool,
+    /// Q3: a step in which a running request got no token is missing from its inter-token latencies and its
+    /// end-to-end latency. Corrected: the next token's latency counts from the previous token.
+    pub idle_steps_uncounted: bool,
+    /// Q4: a prompt that is cached to its last token is admitted with no work and without holding its blocks.
+    /// Corrected: at least the last token is computed.
+    pub fully_cached_prompt_is_free: bool,
+    /// Q5: blocks reloaded from a lower tier do not shorten the prefill that reloaded them. Corrected: they do.
+    pub reload_without_credit: bool,
+    /// Q8: recycling a block removes its hash from the index even when a newer block carries the same hash.
+    /// Corrected: only the block that the index names is removed.
+    pub stale_index_delete: bool,
+    /// Q14: a preempted request generates all its output again. Corrected: what it had generated becomes part of
+    /// the prompt that it recomputes.
+    pub regenerate_after_preemption: bool,
+    /// L1: KV blocks are sized from the memory of all GPUs of a tensor-parallel group against the bytes that one
+    /// of them holds. Corrected: per GPU on both sides.
+    pub kv_blocks_from_whole_group: bool,
+    /// L11: any one-byte weight type gets the FP8 rate, and the L40S its sparse figure. Corrected: FP8 weights
+    /// only, dense figures.
+    pub fp8_rate_for_any_byte: bool,
+    /// B2: routing signals read zero until the first refresh interval has passed. Corrected: they are read on
+    /// first use.
+    pub signals_start_at_zero: bool,
+    /// B18: load is queue depth + batch size + in-flight, which counts each request twice. Corrected: in-flight.
+    pub load_counts_twice: bool,
+}
+
+impl Semantics {
+    /// The corrected reading.
+    pub const CORRECTED: Self = Self {
+        step_effects_at_start: false,
+        deadline_spares_final_step: false,
+        idle_steps_uncounted: false,
+        fully_cached_prompt_is_free: false,
+        reload_without_credit: false,
+        stale_index_delete: false,
+        regenerate_after_preemption: false,
+        kv_blocks_from_whole_group: false,
+        fp8_rate_for_any_byte: false,
+        signals_start_at_zero: false,
+        load_counts_twice: false,
+    };
+
+    /// The Go reference's reading (inference-sim, commit f90a1e3a).
+    pub const REFERENCE: Self = Self {
+        step_effects_at_start: true,
+        deadline_spares_final_step: true,
+        idle_steps_uncounted: true,
+        fully_cached_prompt_is_free: true,
+        reload_without_credit: true,
+        stale_index_delete: true,
+        regenerate_after_preemption: true,
+        kv_blocks_from_whole_group: true,
+        fp8_rate_for_any_byte: true,
+        signals_start_at_zero: true,
+        load_counts_twice: true,
+    };
+}
+
+impl Default for Semantics {
+    fn default() -> Self {
+        Self::CORRECTED
+    }
+}
