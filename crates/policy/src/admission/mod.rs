@@ -1,0 +1,51 @@
+//! Admission: whether a request is let in at all.
+
+use crate::Reads;
+use crate::routing::LoadRule;
+use blis_kernel::Tick;
+use std::borrow::Cow;
+
+/// What an admission policy sees. The columns list the instances that could serve the request, as in
+/// [`crate::routing::RouterView`], and may be empty.
+#[derive(Clone, Copy, Debug)]
+pub struct AdmissionView<'a> {
+    /// The current time.
+    pub now: Tick,
+    /// Length of the prompt, tokens.
+    pub input_tokens: u32,
+    /// SLO class of the request as its client names it; may be empty.
+    pub slo_class: &'a str,
+    /// Rank of that class; higher is more important, below zero may be shed.
+    pub slo_rank: i32,
+    /// Requests waiting.
+    pub queue_depth: &'a [u32],
+    /// Requests running.
+    pub batch_size: &'a [u32],
+    /// Share of the KV blocks in use, 0 to 1.
+    pub kv_utilization: &'a [f64],
+    /// Requests handed over and not finished yet.
+    pub in_flight: &'a [u32],
+    /// What counts as load.
+    pub load: LoadRule,
+}
+
+/// What becomes of a request at the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It goes on.
+    Admit,
+    /// It is turned away.
+    Reject,
+}
+
+/// Decides about each request, once.
+pub trait Admission: Send {
+    /// Lets a request in or turns it away. Called in order of simulated time.
+    fn admit(&mut self, view: &AdmissionView<'_>) -> Decision;
+
+    /// What it looks at.
+    fn reads(&self) -> Reads;
+
+    /// Why the last refused request was refused, in one line. Made when asked for.
+    fn reason(&self) -> Cow<'static, str>;
+}

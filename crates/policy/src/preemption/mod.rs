@@ -1,0 +1,23 @@
+//! Preemption: which running request gives its KV blocks back when they run out.
+
+use blis_kernel::Tick;
+
+/// A request in the running batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// vLLM priority; lower is more urgent.
+    pub priority: i32,
+    /// When its client sent it.
+    pub arrival: Tick,
+}
+
+/// Chooses the victim.
+pub trait PreemptionVictim: Send + Sync {
+    /// The position in the batch of the request to evict; `batch` is in batch order and not empty.
+    fn choose(&self, batch: &[Running]) -> usize;
+
+    /// Whether it is always the last of the batch, so that nobody need build the list.
+    fn is_tail(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,1 @@
+//! The criteria that the weighted router can combine, one file each.
