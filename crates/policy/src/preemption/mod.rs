@@ -2,6 +2,12 @@
 
 use blis_kernel::Tick;
 
+pub mod fcfs;
+pub mod priority;
+
+pub use fcfs::Tail;
+pub use priority::LeastUrgent;
+
 /// A request in the running batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Running {
@@ -19,5 +25,25 @@ pub trait PreemptionVictim: Send + Sync {
     /// Whether it is always the last of the batch, so that nobody need build the list.
     fn is_tail(&self) -> bool {
         false
+    }
+}
+
+/// The built-in policies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PreemptionKind {
+    /// [`Tail`].
+    #[default]
+    Fcfs,
+    /// [`LeastUrgent`].
+    Priority,
+}
+
+impl PreemptionKind {
+    /// The policy itself.
+    pub fn victim(self) -> &'static dyn PreemptionVictim {
+        match self {
+            Self::Fcfs => &Tail,
+            Self::Priority => &LeastUrgent,
+        }
     }
 }

@@ -1,0 +1,29 @@
+//! The last request of the batch gives way: the one admitted most recently.
+
+use super::{PreemptionVictim, Running};
+
+/// `fcfs`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tail;
+
+impl PreemptionVictim for Tail {
+    fn choose(&self, batch: &[Running]) -> usize {
+        batch.len() - 1
+    }
+
+    fn is_tail(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blis_kernel::Tick;
+
+    #[test]
+    fn the_tail_gives_way_whatever_its_priority() {
+        let batch = [7, 0].map(|priority| Running { priority, arrival: Tick::ZERO });
+        assert_eq!(Tail.choose(&batch), 1);
+    }
+}

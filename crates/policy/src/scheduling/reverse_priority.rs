@@ -1,0 +1,27 @@
+//! Least urgent first, to show priority inversion: vLLM priority descending, then arrival, then name.
+
+use super::{QueueOrder, Waiting, by_arrival};
+use std::cmp::Ordering;
+
+/// `reverse-priority`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReversePriority;
+
+impl QueueOrder for ReversePriority {
+    fn compare(&self, a: &Waiting, b: &Waiting) -> Ordering {
+        b.priority.cmp(&a.priority).then_with(|| by_arrival(a, b))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scheduling::SchedulerKind;
+    use crate::scheduling::tests::{served, waiting};
+
+    #[test]
+    fn only_the_priority_is_turned_round() {
+        let queue =
+            vec![waiting(0, 0, 10, 1), waiting(1, 5, 20, 1), waiting(2, 5, 10, 1), waiting(3, 1, 0, 1)];
+        assert_eq!(served(SchedulerKind::ReversePriority, queue), [2, 1, 3, 0]);
+    }
+}
