@@ -1,0 +1,65 @@
+//! From a seed to the cells of a stream.
+//!
+//! Cell i of Go's source = x₁·2⁴⁰ ⊕ x₂·2²⁰ ⊕ x₃ ⊕ cooked[i], where the x are successive values of the Lehmer generator
+//! x ← 48271·x mod (2³¹ − 1) after twenty discarded ones.
+
+use super::tables::COOKED;
+use super::{LEN, TAP};
+
+const MODULUS: u64 = (1 << 31) - 1;
+const MULTIPLIER: u64 = 48_271;
+const DISCARDED: usize = 20;
+/// Stands in for a seed that is a multiple of the modulus.
+const ZERO_SEED: i64 = 89_482_311;
+
+/// The multiplier's powers that the three values of each cell need. With them the values do not depend on each other.
+static POWERS: [[u32; LEN]; 3] = powers();
+
+const fn powers() -> [[u32; LEN]; 3] {
+    let mut table = [[0; LEN]; 3];
+    let mut power = 1;
+    let mut step = 0;
+    while step < DISCARDED {
+        power = multiply(power, MULTIPLIER);
+        step += 1;
+    }
+    let mut i = 0;
+    while i < LEN {
+        let mut k = 0;
+        while k < 3 {
+            power = multiply(power, MULTIPLIER);
+            table[k][i] = power as u32;
+            k += 1;
+        }
+        i += 1;
+    }
+    table
+}
+
+/// a·b mod (2³¹ − 1) for a, b in [1, 2³¹ − 2].
+///
+/// 2³¹ ≡ 1, so the high part folds onto the low part; the second fold stands for the one subtraction that can remain
+/// (the product of two non-zero residues of a prime is never the modulus itself).
+#[inline]
+const fn multiply(a: u64, b: u64) -> u64 {
+    let product = a * b;
+    let folded = (product & MODULUS) + (product >> 31);
+    (folded & MODULUS) + (folded >> 31)
+}
+
+/// The cells of a seed in order of use.
+pub(super) fn cells(seed: i64) -> [u64; LEN] {
+    let start = match seed.rem_euclid(MODULUS as i64) {
+        0 => ZERO_SEED as u64,
+        s => s as u64,
+    };
+    let mut cells = [0; LEN];
+    for (i, cell) in cells.iter_mut().enumerate() {
+        let x = |k: usize| multiply(start, u64::from(POWERS[k][i]));
+        *cell = (x(0) << 40) ^ (x(1) << 20) ^ x(2) ^ COOKED[i];
+    }
+    // Go's first draw updates cell 333 and goes down from there, wrapping from 0 to 606.
+    cells.reverse();
+    cells.rotate_left(TAP);
+    cells
+}
