@@ -182,9 +182,8 @@ impl GoRand {
     /// When there are 2³¹ items or more.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
-            let bound =
-                u32::try_from(i + 1).ok().filter(|&n| n <= i32::MAX as u32).expect("fewer than 2^31 items");
-            let j = self.bounded(bound);
+            let bound = i32::try_from(i + 1).expect("fewer than 2^31 items");
+            let j = self.bounded(bound as u32);
             items.swap(i, j as usize);
         }
     }

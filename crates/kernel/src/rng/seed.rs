@@ -7,17 +7,17 @@ use super::tables::COOKED;
 use super::{LEN, TAP};
 
 const MODULUS: u64 = (1 << 31) - 1;
-const MULTIPLIER: u64 = 48_271;
+const MULTIPLIER: u32 = 48_271;
 const DISCARDED: usize = 20;
 /// Stands in for a seed that is a multiple of the modulus.
-const ZERO_SEED: i64 = 89_482_311;
+const ZERO_SEED: u32 = 89_482_311;
 
 /// The multiplier's powers that the three values of each cell need. With them the values do not depend on each other.
 static POWERS: [[u32; LEN]; 3] = powers();
 
 const fn powers() -> [[u32; LEN]; 3] {
     let mut table = [[0; LEN]; 3];
-    let mut power = 1;
+    let mut power = 1u32;
     let mut step = 0;
     while step < DISCARDED {
         power = multiply(power, MULTIPLIER);
@@ -28,7 +28,7 @@ const fn powers() -> [[u32; LEN]; 3] {
         let mut k = 0;
         while k < 3 {
             power = multiply(power, MULTIPLIER);
-            table[k][i] = power as u32;
+            table[k][i] = power;
             k += 1;
         }
         i += 1;
@@ -41,21 +41,21 @@ const fn powers() -> [[u32; LEN]; 3] {
 /// 2³¹ ≡ 1, so the high part folds onto the low part; the second fold stands for the one subtraction that can remain
 /// (the product of two non-zero residues of a prime is never the modulus itself).
 #[inline]
-const fn multiply(a: u64, b: u64) -> u64 {
-    let product = a * b;
+const fn multiply(a: u32, b: u32) -> u32 {
+    let product = a as u64 * b as u64;
     let folded = (product & MODULUS) + (product >> 31);
-    (folded & MODULUS) + (folded >> 31)
+    ((folded & MODULUS) + (folded >> 31)) as u32
 }
 
 /// The cells of a seed in order of use.
 pub(super) fn cells(seed: i64) -> [u64; LEN] {
     let start = match seed.rem_euclid(MODULUS as i64) {
-        0 => ZERO_SEED as u64,
-        s => s as u64,
+        0 => ZERO_SEED,
+        s => s as u32,
     };
     let mut cells = [0; LEN];
     for (i, cell) in cells.iter_mut().enumerate() {
-        let x = |k: usize| multiply(start, u64::from(POWERS[k][i]));
+        let x = |k: usize| u64::from(multiply(start, POWERS[k][i]));
         *cell = (x(0) << 40) ^ (x(1) << 20) ^ x(2) ^ COOKED[i];
     }
     // Go's first draw updates cell 333 and goes down from there, wrapping from 0 to 606.
