@@ -1,1 +1,6 @@
 //! Flags and files as types, the embedded catalogue, and their resolution to a plan.
+
+pub mod catalogue;
+pub mod diagnostic;
+pub mod model_config;
+pub mod yaml;

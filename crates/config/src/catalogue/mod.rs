@@ -1,0 +1,1 @@
+//! What the program knows without being told: models, GPUs, coefficients, presets.
