@@ -12,12 +12,18 @@ const DISCARDED: usize = 20;
 /// Stands in for a seed that is a multiple of the modulus.
 const ZERO_SEED: u32 = 89_482_311;
 
-/// The multiplier's powers that the three values of each cell need. With them the values do not depend on each other.
-static POWERS: [[u32; LEN]; 3] = powers();
+/// What each cell is made of, in order of use.
+struct Recipe {
+    /// Powers of the multiplier that give the cell's three values, independently of all other cells.
+    powers: [[u32; LEN]; 3],
+    cooked: [u64; LEN],
+}
 
-const fn powers() -> [[u32; LEN]; 3] {
-    let mut table = [[0; LEN]; 3];
-    let mut power = 1u32;
+static RECIPE: Recipe = recipe();
+
+const fn recipe() -> Recipe {
+    let mut recipe = Recipe { powers: [[0; LEN]; 3], cooked: [0; LEN] };
+    let mut power = 1;
     let mut step = 0;
     while step < DISCARDED {
         power = multiply(power, MULTIPLIER);
@@ -25,15 +31,18 @@ const fn powers() -> [[u32; LEN]; 3] {
     }
     let mut i = 0;
     while i < LEN {
+        // Go's first draw updates cell 333 and goes down from there, wrapping from 0 to 606.
+        let place = (LEN - TAP - 1 + LEN - i) % LEN;
         let mut k = 0;
         while k < 3 {
             power = multiply(power, MULTIPLIER);
-            table[k][i] = power;
+            recipe.powers[k][place] = power;
             k += 1;
         }
+        recipe.cooked[place] = COOKED[i];
         i += 1;
     }
-    table
+    recipe
 }
 
 /// a·b mod (2³¹ − 1) for a, b in [1, 2³¹ − 2].
@@ -53,13 +62,11 @@ pub(super) fn cells(seed: i64) -> [u64; LEN] {
         0 => ZERO_SEED,
         s => s as u32,
     };
-    let mut cells = [0; LEN];
-    for (i, cell) in cells.iter_mut().enumerate() {
-        let x = |k: usize| u64::from(multiply(start, POWERS[k][i]));
-        *cell = (x(0) << 40) ^ (x(1) << 20) ^ x(2) ^ COOKED[i];
+    let mut cells = RECIPE.cooked;
+    for (k, shift) in [(0, 40), (1, 20), (2, 0)] {
+        for (cell, &power) in cells.iter_mut().zip(&RECIPE.powers[k]) {
+            *cell ^= u64::from(multiply(start, power)) << shift;
+        }
     }
-    // Go's first draw updates cell 333 and goes down from there, wrapping from 0 to 606.
-    cells.reverse();
-    cells.rotate_left(TAP);
     cells
 }
