@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod preemption;
 pub mod priority;
+pub mod registry;
 pub mod routing;
 pub mod scheduling;
 

@@ -5,6 +5,14 @@ use crate::routing::LoadRule;
 use blis_kernel::Tick;
 use std::borrow::Cow;
 
+pub mod always_admit;
+pub mod reject_all;
+pub mod token_bucket;
+
+pub use always_admit::AlwaysAdmit;
+pub use reject_all::RejectAll;
+pub use token_bucket::TokenBucket;
+
 /// What an admission policy sees. The columns list the instances that could serve the request, as in
 /// [`crate::routing::RouterView`], and may be empty.
 #[derive(Clone, Copy, Debug)]
@@ -48,4 +56,19 @@ pub trait Admission: Send {
 
     /// Why the last refused request was refused, in one line. Made when asked for.
     fn reason(&self) -> Cow<'static, str>;
+}
+
+#[cfg(test)]
+pub(crate) fn view(now_us: i64, input_tokens: u32) -> AdmissionView<'static> {
+    AdmissionView {
+        now: Tick::from_us(now_us),
+        input_tokens,
+        slo_class: "",
+        slo_rank: crate::priority::DEFAULT_RANK,
+        queue_depth: &[],
+        batch_size: &[],
+        kv_utilization: &[],
+        in_flight: &[],
+        load: LoadRule::InFlight,
+    }
 }

@@ -1,9 +1,19 @@
 //! Routing: which instance gets a request.
 
 use crate::Reads;
+use blis_kernel::rng::GoRand;
 use blis_kernel::{InstanceId, Tick};
 
+pub mod always_busiest;
+pub mod least_loaded;
+pub mod round_robin;
 pub mod scorers;
+pub mod weighted;
+
+pub use always_busiest::AlwaysBusiest;
+pub use least_loaded::LeastLoaded;
+pub use round_robin::RoundRobin;
+pub use weighted::Weighted;
 
 /// The full blocks of a prompt, as a prefix cache names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,4 +160,86 @@ pub trait Scorer: Send {
 
     /// What it looks at.
     fn reads(&self) -> Reads;
+}
+
+/// One of `tied` candidates, in candidate order. Nothing is drawn when there is only one.
+fn draw_tie(ties: &mut GoRand, tied: usize, mut candidates: impl Iterator<Item = usize>) -> Choice {
+    let nth = if tied > 1 { ties.intn(tied as i64) as usize } else { 0 };
+    Choice(candidates.nth(nth).expect("a router is asked with at least one candidate"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The random stream that breaks routing ties.
+    pub(crate) fn router_stream(seed: i64) -> GoRand {
+        GoRand::new(blis_kernel::rng::stream_seed(seed, "router"))
+    }
+
+    /// Columns for a view, which is also the cache that it asks.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct Sheet {
+        pub(crate) instances: Vec<InstanceId>,
+        pub(crate) queue_depth: Vec<u32>,
+        pub(crate) batch_size: Vec<u32>,
+        pub(crate) kv_utilization: Vec<f64>,
+        pub(crate) in_flight: Vec<u32>,
+        pub(crate) cached: Vec<u32>,
+        pub(crate) keys: Vec<u64>,
+    }
+
+    impl Sheet {
+        /// Rows of (queue depth, batch size, KV utilisation, in flight, cached blocks).
+        pub(crate) fn from_rows(rows: &[(u32, u32, f64, u32, u32)]) -> Self {
+            let mut sheet = Self::default();
+            for (i, &(queue_depth, batch_size, kv_utilization, in_flight, cached)) in rows.iter().enumerate()
+            {
+                sheet.instances.push(InstanceId(i as u32));
+                sheet.queue_depth.push(queue_depth);
+                sheet.batch_size.push(batch_size);
+                sheet.kv_utilization.push(kv_utilization);
+                sheet.in_flight.push(in_flight);
+                sheet.cached.push(cached);
+            }
+            sheet
+        }
+
+        pub(crate) fn idle(n: usize) -> Self {
+            Self::from_rows(&vec![(0, 0, 0.0, 0, 0); n])
+        }
+
+        /// Three instances: busy with a warm cache, half busy, nearly idle. Loads 36, 17, 2.
+        pub(crate) fn worked_example() -> Self {
+            Self::from_rows(&[(8, 10, 0.75, 18, 4), (2, 6, 0.5, 9, 1), (0, 1, 0.25, 1, 0)])
+        }
+
+        pub(crate) fn view(&self) -> RouterView<'_> {
+            RouterView {
+                now: Tick::ZERO,
+                request: RequestView { input_tokens: 100, keys: PromptKeys::Listed(&self.keys), slo_rank: 3 },
+                instances: &self.instances,
+                queue_depth: &self.queue_depth,
+                batch_size: &self.batch_size,
+                kv_utilization: &self.kv_utilization,
+                in_flight: &self.in_flight,
+                load: LoadRule::QueuePlusBatchPlusInFlight,
+                cache: self,
+            }
+        }
+
+        /// What `scorer` gives each candidate.
+        pub(crate) fn scores(&self, scorer: &mut dyn Scorer) -> Vec<f64> {
+            let mut out = vec![f64::NAN; self.instances.len()];
+            scorer.score(&self.view(), &mut out);
+            out
+        }
+    }
+
+    impl PrefixCache for Sheet {
+        fn cached_blocks(&self, _: &RequestView<'_>, instances: &[InstanceId], out: &mut Vec<u32>) {
+            out.clear();
+            out.extend(instances.iter().map(|i| self.cached[i.index()]));
+        }
+    }
 }

@@ -1,0 +1,35 @@
+//! Nobody is let in; for tests of what comes before the gate.
+
+use super::{Admission, AdmissionView, Decision};
+use crate::Reads;
+use std::borrow::Cow;
+
+/// `reject-all`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RejectAll;
+
+impl Admission for RejectAll {
+    fn admit(&mut self, _: &AdmissionView<'_>) -> Decision {
+        Decision::Reject
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::NONE
+    }
+
+    fn reason(&self) -> Cow<'static, str> {
+        Cow::Borrowed("reject-all")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::view;
+
+    #[test]
+    fn the_shortest_prompt_is_turned_away_with_a_reason() {
+        assert_eq!(RejectAll.admit(&view(0, 1)), Decision::Reject);
+        assert_eq!(RejectAll.reason(), "reject-all");
+    }
+}

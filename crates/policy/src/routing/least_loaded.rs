@@ -1,0 +1,76 @@
+//! The candidate with the smallest load; ties by random draw.
+
+use super::{Choice, LoadRule, Router, RouterView, draw_tie};
+use crate::Reads;
+use blis_kernel::rng::GoRand;
+
+/// `least-loaded`.
+#[derive(Clone, Debug)]
+pub struct LeastLoaded {
+    rule: LoadRule,
+    ties: GoRand,
+    load: u64,
+}
+
+impl LeastLoaded {
+    /// Draws ties from `ties`. The host passes the same `rule` in every view.
+    pub fn new(rule: LoadRule, ties: GoRand) -> Self {
+        Self { rule, ties, load: 0 }
+    }
+}
+
+impl Router for LeastLoaded {
+    fn route(&mut self, view: &RouterView<'_>) -> Choice {
+        let (mut least, mut tied) = (u64::MAX, 0);
+        for i in 0..view.len() {
+            let load = view.load_of(i);
+            if load < least {
+                (least, tied) = (load, 1);
+            } else if load == least {
+                tied += 1;
+            }
+        }
+        self.load = least;
+        draw_tie(&mut self.ties, tied, (0..view.len()).filter(|&i| view.load_of(i) == least))
+    }
+
+    fn reads(&self) -> Reads {
+        self.rule.reads()
+    }
+
+    fn reason(&self) -> String {
+        format!("least-loaded (load={})", self.load)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::tests::{Sheet, router_stream};
+
+    fn router() -> LeastLoaded {
+        LeastLoaded::new(LoadRule::QueuePlusBatchPlusInFlight, router_stream(42))
+    }
+
+    #[test]
+    fn smallest_load_wins() {
+        let mut router = router();
+        assert_eq!(router.route(&Sheet::worked_example().view()), Choice(2));
+        assert_eq!(router.reason(), "least-loaded (load=2)");
+    }
+
+    #[test]
+    fn four_equal_instances_are_drawn_from_the_router_stream() {
+        let sheet = Sheet::idle(4);
+        let mut router = router();
+        let got: Vec<_> = (0..8).map(|_| router.route(&sheet.view()).0).collect();
+        assert_eq!(got, [2, 0, 3, 2, 3, 3, 0, 3]);
+    }
+
+    #[test]
+    fn a_single_smallest_load_consumes_no_draw() {
+        let mut router = router();
+        router.route(&Sheet::worked_example().view());
+        assert_eq!(router.route(&Sheet::idle(4).view()), Choice(2));
+    }
+}

@@ -1,0 +1,44 @@
+//! In turn: candidate number (counter mod n), counter + 1 per decision.
+//!
+//! The counter is taken modulo the present number of candidates, so a change of their number shifts the phase.
+
+use super::{Choice, Router, RouterView};
+use crate::Reads;
+
+/// `round-robin`.
+#[derive(Clone, Debug, Default)]
+pub struct RoundRobin {
+    counter: u64,
+}
+
+impl Router for RoundRobin {
+    fn route(&mut self, view: &RouterView<'_>) -> Choice {
+        let index = (self.counter % view.len() as u64) as usize;
+        self.counter += 1;
+        Choice(index)
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::NONE
+    }
+
+    fn reason(&self) -> String {
+        format!("round-robin[{}]", self.counter.saturating_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::tests::Sheet;
+
+    #[test]
+    fn candidates_take_turns_and_a_change_of_their_number_shifts_the_phase() {
+        let (three, two) = (Sheet::worked_example(), Sheet::idle(2));
+        let mut router = RoundRobin::default();
+        assert_eq!(router.route(&three.view()), Choice(0));
+        assert_eq!(router.reason(), "round-robin[0]");
+        let got: Vec<_> = [&three, &two, &two, &three].iter().map(|s| router.route(&s.view()).0).collect();
+        assert_eq!(got, [1, 0, 1, 1]);
+    }
+}

@@ -1,0 +1,31 @@
+//! Empty KV caches first: 1 - share of KV blocks in use.
+
+use crate::Reads;
+use crate::routing::{RouterView, Scorer};
+
+/// `kv-utilization`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KvUtilization;
+
+impl Scorer for KvUtilization {
+    fn score(&mut self, view: &RouterView<'_>, out: &mut [f64]) {
+        for (score, &used) in out.iter_mut().zip(view.kv_utilization) {
+            *score = 1.0 - used;
+        }
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::SNAPSHOT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::tests::Sheet;
+
+    #[test]
+    fn worked_example() {
+        assert_eq!(Sheet::worked_example().scores(&mut KvUtilization), [0.25, 0.5, 0.75]);
+    }
+}

@@ -1,0 +1,31 @@
+//! Small loads first: 1 / (1 + L).
+
+use crate::Reads;
+use crate::routing::{LoadRule, RouterView, Scorer};
+
+/// `load-balance`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadBalance;
+
+impl Scorer for LoadBalance {
+    fn score(&mut self, view: &RouterView<'_>, out: &mut [f64]) {
+        for (i, score) in out.iter_mut().enumerate() {
+            *score = 1.0 / (1.0 + view.load_of(i) as f64);
+        }
+    }
+
+    fn reads(&self) -> Reads {
+        LoadRule::QueuePlusBatchPlusInFlight.reads()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::tests::Sheet;
+
+    #[test]
+    fn worked_example() {
+        assert_eq!(Sheet::worked_example().scores(&mut LoadBalance), [1.0 / 37.0, 1.0 / 18.0, 1.0 / 3.0]);
+    }
+}

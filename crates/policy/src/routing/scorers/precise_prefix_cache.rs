@@ -1,0 +1,41 @@
+//! Warm caches first: (c - min) / (max - min) over the cached leading blocks of the prompt; 1 for all when equal.
+
+use crate::Reads;
+use crate::routing::{RouterView, Scorer};
+
+/// `precise-prefix-cache`.
+#[derive(Clone, Debug, Default)]
+pub struct PrecisePrefixCache {
+    cached: Vec<u32>,
+}
+
+impl Scorer for PrecisePrefixCache {
+    fn score(&mut self, view: &RouterView<'_>, out: &mut [f64]) {
+        view.cache.cached_blocks(&view.request, view.instances, &mut self.cached);
+        let (min, max) = super::range(&self.cached);
+        if min == max {
+            out.fill(1.0);
+            return;
+        }
+        let span = f64::from(max - min);
+        for (score, &cached) in out.iter_mut().zip(&self.cached) {
+            *score = f64::from(cached - min) / span;
+        }
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::CACHE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::tests::Sheet;
+
+    #[test]
+    fn worked_example_and_nothing_cached() {
+        assert_eq!(Sheet::worked_example().scores(&mut PrecisePrefixCache::default()), [1.0, 0.25, 0.0]);
+        assert_eq!(Sheet::idle(2).scores(&mut PrecisePrefixCache::default()), [1.0, 1.0]);
+    }
+}

@@ -1,0 +1,193 @@
+//! Where the prompt's beginning was routed before: leading blocks believed cached / full blocks of the prompt; 0 when
+//! the prompt has no full block.
+//!
+//! The belief is the router's own: per instance an LRU set of 10,000 block keys. Scoring touches nothing; the chosen
+//! instance gets every block of the prompt, in prompt order. The router is never told about evictions.
+
+use super::block_lru::BlockLru;
+use crate::Reads;
+use crate::routing::{PromptKeys, RequestView, RouterView, Scorer};
+use blis_kernel::InstanceId;
+use rustc_hash::FxHashMap;
+
+/// Blocks that an instance is believed to hold at most.
+pub const CAPACITY_BLOCKS: u32 = 10_000;
+const GROUP: usize = u64::BITS as usize;
+
+/// `prefix-affinity`.
+///
+/// Next to the LRU sets it keeps the reverse: for each block which instances have it, as one bit each, so that a
+/// prompt is looked up once for every 64 instances.
+#[derive(Clone, Debug)]
+pub struct PrefixAffinity {
+    capacity_blocks: u32,
+    sets: Vec<BlockLru>,
+    holders: Vec<FxHashMap<u64, u64>>,
+    /// Per group of instances: the candidates that hold every block seen so far. Only while scoring.
+    matching: Vec<u64>,
+    /// Per instance: leading blocks that it holds. Only while scoring.
+    matched: Vec<u32>,
+}
+
+impl Default for PrefixAffinity {
+    fn default() -> Self {
+        Self::with_capacity(CAPACITY_BLOCKS)
+    }
+}
+
+impl PrefixAffinity {
+    /// Remembers at most `capacity_blocks` blocks per instance; at least 1.
+    pub fn with_capacity(capacity_blocks: u32) -> Self {
+        Self {
+            capacity_blocks,
+            sets: Vec::new(),
+            holders: Vec::new(),
+            matching: Vec::new(),
+            matched: Vec::new(),
+        }
+    }
+
+    /// Counts the leading blocks that each candidate holds into `self.matched`.
+    fn match_prefix(&mut self, keys: &[u64], instances: &[InstanceId]) {
+        self.matching.clear();
+        self.matching.resize(self.holders.len(), 0);
+        self.matched.clear();
+        self.matched.resize(self.sets.len(), 0);
+        for instance in instances.iter().filter(|i| i.index() < self.sets.len()) {
+            self.matching[instance.index() / GROUP] |= 1 << (instance.index() % GROUP);
+            self.matched[instance.index()] = keys.len() as u32;
+        }
+        for (group, (matching, holders)) in self.matching.iter_mut().zip(&self.holders).enumerate() {
+            for (block, key) in keys.iter().enumerate() {
+                if *matching == 0 {
+                    break;
+                }
+                let holding = *matching & holders.get(key).copied().unwrap_or(0);
+                let mut lost = *matching & !holding;
+                while lost != 0 {
+                    self.matched[group * GROUP + lost.trailing_zeros() as usize] = block as u32;
+                    lost &= lost - 1;
+                }
+                *matching = holding;
+            }
+        }
+    }
+}
+
+impl Scorer for PrefixAffinity {
+    fn score(&mut self, view: &RouterView<'_>, out: &mut [f64]) {
+        let keys = match view.request.keys {
+            PromptKeys::Listed(keys) if !keys.is_empty() => keys,
+            _ => {
+                out.fill(0.0);
+                return;
+            }
+        };
+        self.match_prefix(keys, view.instances);
+        let blocks = keys.len() as f64;
+        for (score, instance) in out.iter_mut().zip(view.instances) {
+            let matched = self.matched.get(instance.index()).copied().unwrap_or(0);
+            *score = f64::from(matched) / blocks;
+        }
+    }
+
+    fn observe(&mut self, request: &RequestView<'_>, chosen: InstanceId) {
+        let index = chosen.index();
+        if index >= self.sets.len() {
+            self.sets.resize(index + 1, BlockLru::new(self.capacity_blocks));
+            self.holders.resize(index / GROUP + 1, FxHashMap::default());
+        }
+        let (set, holders) = (&mut self.sets[index], &mut self.holders[index / GROUP]);
+        let bit = 1 << (index % GROUP);
+        match request.keys {
+            PromptKeys::Private { blocks } => set.add_private(blocks, |key| forget(holders, key, bit)),
+            PromptKeys::Listed(keys) => {
+                for &key in keys {
+                    if set.touch(key, |evicted| forget(holders, evicted, bit)) {
+                        *holders.entry(key).or_default() |= bit;
+                    }
+                }
+            }
+        }
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::NONE
+    }
+}
+
+/// Takes one instance off the holders of a block.
+fn forget(holders: &mut FxHashMap<u64, u64>, key: u64, bit: u64) {
+    let held_by = holders.get_mut(&key).expect("an evicted block has a holder");
+    *held_by &= !bit;
+    if *held_by == 0 {
+        holders.remove(&key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::tests::Sheet;
+    use proptest::prelude::*;
+
+    fn request(keys: &[u64]) -> RequestView<'_> {
+        RequestView { input_tokens: 0, keys: PromptKeys::Listed(keys), slo_rank: 3 }
+    }
+
+    fn scores(scorer: &mut PrefixAffinity, keys: &[u64], instances: usize) -> Vec<f64> {
+        Sheet { keys: keys.to_vec(), ..Sheet::idle(instances) }.scores(scorer)
+    }
+
+    #[test]
+    fn a_prompt_that_differs_in_its_second_block_matches_one_of_three() {
+        let mut scorer = PrefixAffinity::default();
+        scorer.observe(&request(&[1, 2]), InstanceId(0));
+        assert_eq!(scores(&mut scorer, &[1, 12, 13], 2), [1.0 / 3.0, 0.0]);
+        scorer.observe(&request(&[1, 12, 13]), InstanceId(1));
+        assert_eq!(scores(&mut scorer, &[1, 12, 13], 2), [1.0 / 3.0, 1.0]);
+    }
+
+    #[test]
+    fn a_prompt_without_full_blocks_scores_zero() {
+        assert_eq!(scores(&mut PrefixAffinity::default(), &[], 2), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn private_blocks_push_out_shared_ones() {
+        let mut scorer = PrefixAffinity::with_capacity(4);
+        scorer.observe(&request(&[1, 2]), InstanceId(0));
+        let private = RequestView { keys: PromptKeys::Private { blocks: 3 }, ..request(&[]) };
+        scorer.observe(&private, InstanceId(0));
+        // Block 1 left first, so the chain is broken although block 2 is still there.
+        assert_eq!(scores(&mut scorer, &[1, 2], 1), [0.0]);
+        assert_eq!(scores(&mut scorer, &[2], 1), [1.0]);
+    }
+
+    proptest! {
+        /// Looking up all instances at once gives what looking into each one's own set would.
+        #[test]
+        fn holders_agree_with_the_sets(
+            routed in prop::collection::vec((0u32..70, prop::collection::vec(0u64..10, 0..6)), 0..60),
+            asked in prop::collection::vec(0u64..10, 1..6),
+        ) {
+            let mut scorer = PrefixAffinity::with_capacity(5);
+            let mut plain: Vec<Vec<u64>> = vec![Vec::new(); 70];
+            for (instance, keys) in &routed {
+                scorer.observe(&request(keys), InstanceId(*instance));
+                let set = &mut plain[*instance as usize];
+                for key in keys {
+                    set.retain(|k| k != key);
+                    set.push(*key);
+                    if set.len() > 5 {
+                        set.remove(0);
+                    }
+                }
+            }
+            let expected: Vec<_> = plain.iter()
+                .map(|set| asked.iter().take_while(|k| set.contains(k)).count() as f64 / asked.len() as f64)
+                .collect();
+            prop_assert_eq!(scores(&mut scorer, &asked, 70), expected);
+        }
+    }
+}

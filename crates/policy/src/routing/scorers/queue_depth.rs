@@ -1,0 +1,30 @@
+//! Short queues first: (max - QD) / (max - min) over queue depths; 1 for all when all are equal.
+
+use crate::Reads;
+use crate::routing::{RouterView, Scorer};
+
+/// `queue-depth`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QueueDepth;
+
+impl Scorer for QueueDepth {
+    fn score(&mut self, view: &RouterView<'_>, out: &mut [f64]) {
+        super::inverted(view.queue_depth, out);
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::SNAPSHOT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::tests::Sheet;
+
+    #[test]
+    fn worked_example_and_all_equal() {
+        assert_eq!(Sheet::worked_example().scores(&mut QueueDepth), [0.0, 0.75, 1.0]);
+        assert_eq!(Sheet::idle(2).scores(&mut QueueDepth), [1.0, 1.0]);
+    }
+}
