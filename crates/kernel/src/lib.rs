@@ -5,6 +5,7 @@
 pub mod histogram;
 pub mod ids;
 pub mod rng;
+pub mod samplers;
 pub mod semantics;
 pub mod stats;
 pub mod time;
