@@ -46,10 +46,7 @@ impl Router for Weighted {
                 *sum += score.clamp(0.0, 1.0) * *weight;
             }
         }
-        let best = self
-            .composite
-            .iter()
-            .fold(f64::NEG_INFINITY, |best, &score| if score > best { score } else { best });
+        let best = largest(&self.composite);
         let tied = self.composite.iter().filter(|&&score| score == best).count();
         self.best = best;
         let holders = self.composite.iter().enumerate().filter(|&(_, &score)| score == best).map(|(i, _)| i);
@@ -71,6 +68,20 @@ impl Router for Weighted {
     fn reason(&self) -> String {
         format!("weighted-scoring (score={:.3})", self.best)
     }
+}
+
+/// The largest of the values; eight running maxima, because one alone would wait for each comparison in turn.
+fn largest(values: &[f64]) -> f64 {
+    let larger = |a: f64, b: f64| if b > a { b } else { a };
+    let mut lanes = [f64::NEG_INFINITY; 8];
+    let chunks = values.chunks_exact(lanes.len());
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, value);
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f64::NEG_INFINITY, larger)
 }
 
 #[cfg(test)]
