@@ -3,4 +3,8 @@
 pub mod catalogue;
 pub mod diagnostic;
 pub mod model_config;
+pub mod options;
+pub mod quantity;
 pub mod yaml;
+
+pub use options::RunOptions;

@@ -1,0 +1,170 @@
+//! What a user asked for: every setting optional, nothing checked yet.
+//!
+//! The command line, a server or a script fills these in; [`crate::resolve()`] turns them into a plan in which nothing
+//! is optional, or says everything that is wrong with them at once. Counts are signed, so that a negative one can be
+//! reported by name.
+
+use std::path::PathBuf;
+
+/// Settings of a run. `Default` leaves everything to the catalogue and the built-in defaults.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunOptions {
+    /// Name of the model; looked up in lower case. Required.
+    pub model: Option<String>,
+    /// GPU type, a key of the hardware table; default from the catalogue's entry of the model.
+    pub hardware: Option<String>,
+    /// GPUs per instance that share each layer (tensor parallelism); 0 = from the catalogue.
+    pub tp: Option<i64>,
+    /// Data-parallel ranks per instance (MoE models only); default 1.
+    pub dp: Option<i64>,
+    /// Spread experts over the ranks (MoE models only).
+    pub enable_expert_parallel: Option<bool>,
+    /// How tokens travel to their experts (MoE models only).
+    pub moe_comm_backend: Option<String>,
+    /// Directory with the model's `config.json`.
+    pub model_config_folder: Option<PathBuf>,
+    /// JSON table of GPUs.
+    pub hardware_config: Option<PathBuf>,
+    /// YAML file that replaces the built-in catalogue.
+    pub defaults_filepath: Option<PathBuf>,
+
+    /// Step-time model; default trained-physics.
+    pub latency_model: Option<String>,
+    /// Overhead coefficients, µs.
+    pub alpha_coeffs: Option<Vec<f64>>,
+    /// Step-time coefficients.
+    pub beta_coeffs: Option<Vec<f64>>,
+    /// Server version, part of the key of the blackbox coefficients.
+    pub vllm_version: Option<String>,
+
+    /// Number of instances; default 1.
+    pub num_instances: Option<i64>,
+    /// Most requests in a running batch; default 256.
+    pub max_num_seqs: Option<i64>,
+    /// Most tokens per step; default 2048.
+    pub max_num_batched_tokens: Option<i64>,
+    /// Most prompt tokens that one request may process per step; default 0 = no limit.
+    pub long_prefill_token_threshold: Option<i64>,
+    /// Longest prompt plus answer, tokens; 0 = derived from the model.
+    pub max_model_len: Option<i64>,
+    /// Order of the wait queue; default fcfs.
+    pub scheduler: Option<String>,
+    /// Who gives way when KV blocks run out; default fcfs.
+    pub preemption_policy: Option<String>,
+
+    /// KV blocks per instance; default computed from GPU memory.
+    pub total_kv_blocks: Option<i64>,
+    /// Tokens per KV block; default 16.
+    pub block_size_in_tokens: Option<i64>,
+    /// Share of GPU memory that the server may use; default 0.9.
+    pub gpu_memory_utilization: Option<f64>,
+    /// Blocks of the CPU tier; default 0 = none.
+    pub kv_cpu_blocks: Option<i64>,
+    /// GPU utilisation above which blocks used to be offloaded, 0 to 1; checked, without effect on the mirror of full
+    /// blocks that the CPU tier keeps.
+    pub kv_offload_threshold: Option<f64>,
+    /// Bandwidth of the CPU tier, tokens/µs; default 100.
+    pub kv_transfer_bandwidth: Option<f64>,
+    /// Added to every block reloaded from the CPU tier, µs; default 0.
+    pub kv_transfer_base_latency_us: Option<i64>,
+
+    /// Who may enter; default always-admit.
+    pub admission_policy: Option<String>,
+    /// From arrival to the admission decision, µs; default 0.
+    pub admission_latency_us: Option<i64>,
+    /// Size of the token bucket, prompt tokens; default 10000.
+    pub token_bucket_capacity: Option<f64>,
+    /// Refill of the token bucket, tokens/s; default 1000.
+    pub token_bucket_refill_rate: Option<f64>,
+    /// Who serves a request; default round-robin.
+    pub routing_policy: Option<String>,
+    /// From admission to the routing decision, µs; default 0.
+    pub routing_latency_us: Option<i64>,
+    /// Scorers of weighted routing, `name:weight,…`.
+    pub routing_scorers: Option<String>,
+    /// Age that queue and batch figures may have, µs; default 50000.
+    pub snapshot_refresh_interval_us: Option<i64>,
+    /// Age that copies of the cache indexes may have, µs; default 50000.
+    pub cache_signal_delay_us: Option<i64>,
+
+    /// Where the requests come from.
+    pub traffic: Traffic,
+
+    /// Seed of every random stream; default 42.
+    pub seed: Option<i64>,
+    /// End of simulated time; default unlimited.
+    pub horizon: Option<Horizon>,
+    /// Reproduce the figures of inference-sim instead of the corrected ones.
+    pub compat: Option<String>,
+    /// Keep a record of every request, not only the aggregate figures.
+    pub per_request: bool,
+}
+
+/// End of simulated time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Horizon {
+    /// At this many microseconds.
+    Us(i64),
+    /// Replay only: at twice the time of the last arrival.
+    TwiceLastArrival,
+}
+
+/// Where requests come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Traffic {
+    /// Made up from a few figures.
+    Synthesised(WorkloadOptions),
+    /// Read from a recorded trace; each row is an arrival of its own.
+    Trace(TraceOptions),
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self::Synthesised(WorkloadOptions::default())
+    }
+}
+
+/// Synthesised traffic.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkloadOptions {
+    /// `distribution` (the figures below), or the name of a preset that brings its own lengths.
+    pub workload: Option<String>,
+    /// Requests per second; default 1.
+    pub rate: Option<f64>,
+    /// Number of requests; default 100, with `concurrency` unlimited.
+    pub num_requests: Option<i64>,
+    /// Closed-loop users instead of a rate; default 0 = none.
+    pub concurrency: Option<i64>,
+    /// Pause of a user between answer and next request, ms; default 0.
+    pub think_time_ms: Option<i64>,
+    /// Tokens that all prompts share; default 0.
+    pub prefix_tokens: Option<i64>,
+    /// Prompt length, tokens.
+    pub prompt: LengthOptions,
+    /// Answer length, tokens.
+    pub output: LengthOptions,
+    /// Seconds after which a client gives up; negative = never; default 300.
+    pub timeout_s: Option<i64>,
+}
+
+/// A truncated normal distribution of lengths, tokens; defaults 512, 256, 2, 7000.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LengthOptions {
+    /// Mean.
+    pub mean: Option<i64>,
+    /// Standard deviation.
+    pub stdev: Option<i64>,
+    /// Shortest.
+    pub min: Option<i64>,
+    /// Longest.
+    pub max: Option<i64>,
+}
+
+/// A recorded trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceOptions {
+    /// YAML header. Required.
+    pub header: Option<PathBuf>,
+    /// CSV rows. Required.
+    pub data: Option<PathBuf>,
+}
