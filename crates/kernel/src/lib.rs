@@ -9,8 +9,10 @@ pub mod samplers;
 pub mod semantics;
 pub mod stats;
 pub mod time;
+pub mod timers;
 
 pub use histogram::DurationHistogram;
 pub use ids::{InstanceId, RequestName};
 pub use semantics::Semantics;
 pub use time::Tick;
+pub use timers::TimerQueue;
