@@ -1,7 +1,11 @@
 //! What a prompt has in common with other prompts, without its tokens.
 //!
 //! The simulator never stores token ids. A prompt is a list of segments, each either the known tokens of a prefix
-//! group or fresh random tokens that are named by a number; the KV cache sees a chain of block keys derived from it.
+//! group or random tokens that are named by a number; the KV cache sees a chain of block keys derived from it.
+
+mod keys;
+
+pub use keys::{BlockHasher, block_keys, is_private};
 
 /// Index of a prefix group within its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,15 +25,31 @@ pub enum Segment {
         /// How many of its tokens.
         tokens: u32,
     },
-    /// Random tokens drawn for one request and possibly repeated by later ones of the same session.
+    /// Random prompt tokens drawn for one request and possibly repeated by later ones of the same session.
     Fresh {
-        /// Tells this run of tokens from every other one of the same source.
+        /// Tells this run of tokens from every other fresh one of the same source.
         uid: u64,
         /// How many tokens.
         tokens: u32,
-        /// The first of them (as many as there are, up to the array's length).
+        /// The first of them (as many as there are, up to the array's length; zero behind).
         head: [u32; HEAD_TOKENS],
     },
+    /// The first `tokens` tokens that an earlier request of the same session generated.
+    Answer {
+        /// The [`Content::Shared::answer_uid`] of that request.
+        uid: u64,
+        /// How many tokens.
+        tokens: u32,
+    },
+}
+
+impl Segment {
+    /// Number of tokens.
+    pub fn tokens(&self) -> u32 {
+        match *self {
+            Self::Group { tokens, .. } | Self::Fresh { tokens, .. } | Self::Answer { tokens, .. } => tokens,
+        }
+    }
 }
 
 /// The tokens of a prompt and of its answer, as far as anybody can share them.
@@ -37,7 +57,7 @@ pub enum Segment {
 pub enum Content {
     /// Fresh tokens throughout; no other request repeats them except by chance within `head`.
     Unique {
-        /// Tells this prompt from every other one of the same source.
+        /// Tells this prompt (and its answer) from every other one of the same source.
         uid: u64,
         /// The first tokens of the prompt.
         head: [u32; HEAD_TOKENS],
@@ -46,7 +66,7 @@ pub enum Content {
     Shared {
         /// The prompt's segments in order; their lengths sum to the prompt's length.
         prompt: Vec<Segment>,
-        /// Names the answer's tokens, when a later prompt can repeat them.
+        /// Names the answer's tokens among all answers of the source, for later prompts that repeat them.
         answer_uid: u64,
     },
 }

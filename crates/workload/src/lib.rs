@@ -1,7 +1,14 @@
 //! Streams of requests: synthesised traffic, closed-loop users, recorded traces.
 
+pub mod client;
 pub mod content;
 pub mod request;
+mod stream;
+mod tokens;
+pub mod workload;
 
+pub use client::{Client, Prefix, Traffic, allocate_rates};
 pub use content::{Content, GroupId, Segment};
 pub use request::{Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound};
+pub use tokens::VOCABULARY;
+pub use workload::{NormalLengths, SyntheticLoad, SyntheticParams, Workload};
