@@ -1,0 +1,130 @@
+//! Laws of the KV block keys.
+
+use blis_workload::content::{BlockHasher, HEAD_TOKENS, block_keys, is_private};
+use blis_workload::{Content, GroupId, Segment};
+use proptest::prelude::*;
+
+/// A token as the keys may tell it from others: by value, or by who drew it and where.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Token {
+    Value(u32),
+    Fresh(u64, u32),
+    Answer(u64, u32),
+}
+
+const ANSWER_TOKENS: u32 = 40;
+
+fn groups() -> Vec<Vec<u32>> {
+    // The second group begins like the first; the third is the first, cut short.
+    vec![vec![5, 6, 7, 8, 9, 10, 11, 12], vec![5, 6, 7, 1, 2, 3, 4, 5, 6], vec![5, 6, 7]]
+}
+
+/// Few values, so that chance coincidences are frequent; the same uid always has the same tokens.
+fn head(uid: u64, tokens: u32) -> [u32; HEAD_TOKENS] {
+    std::array::from_fn(|i| if (i as u32) < tokens { (uid >> i & 1) as u32 } else { 0 })
+}
+
+fn fresh(uid: u64, tokens: u32) -> impl Iterator<Item = Token> {
+    let head = head(uid, tokens);
+    (0..tokens).map(move |i| head.get(i as usize).map_or(Token::Fresh(uid, i), |&v| Token::Value(v)))
+}
+
+fn answer(uid: u64, tokens: u32) -> impl Iterator<Item = Token> {
+    (0..tokens).map(move |i| Token::Answer(uid, i))
+}
+
+fn tokens(content: &Content, input_tokens: u32) -> Vec<Token> {
+    match content {
+        &Content::Unique { uid, .. } => fresh(uid, input_tokens).chain(answer(uid, ANSWER_TOKENS)).collect(),
+        Content::Shared { prompt, answer_uid } => prompt
+            .iter()
+            .flat_map(|segment| match *segment {
+                Segment::Group { group, tokens } => {
+                    groups()[group.0 as usize][..tokens as usize].iter().map(|&v| Token::Value(v)).collect()
+                }
+                Segment::Fresh { uid, tokens, .. } => fresh(uid, tokens).collect::<Vec<_>>(),
+                Segment::Answer { uid, tokens } => answer(uid, tokens).collect(),
+            })
+            .chain(answer(*answer_uid, ANSWER_TOKENS))
+            .collect(),
+    }
+}
+
+fn segment() -> impl Strategy<Value = Segment> {
+    prop_oneof![
+        (0u32..3, 0u32..=9).prop_map(|(group, tokens)| {
+            let length = groups()[group as usize].len() as u32;
+            Segment::Group { group: GroupId(group), tokens: tokens.min(length) }
+        }),
+        (0u64..6, 0u32..9).prop_map(|(uid, tokens)| Segment::Fresh { uid, tokens, head: head(uid, tokens) }),
+        (0u64..3, 0u32..6).prop_map(|(uid, tokens)| Segment::Answer { uid, tokens }),
+    ]
+}
+
+/// A content with the length of its prompt.
+fn request() -> impl Strategy<Value = (Content, u32)> {
+    prop_oneof![
+        1 => (0u64..6, 0u32..12).prop_map(|(uid, tokens)| {
+            (Content::Unique { uid, head: head(uid, tokens) }, tokens)
+        }),
+        3 => (prop::collection::vec(segment(), 0..4), 0u64..3).prop_map(|(prompt, answer_uid)| {
+            let tokens = prompt.iter().map(Segment::tokens).sum();
+            (Content::Shared { prompt, answer_uid }, tokens)
+        }),
+    ]
+}
+
+fn keys((content, input_tokens): &(Content, u32), block_tokens: u32) -> Vec<u64> {
+    let blocks = (tokens(content, *input_tokens).len() as u32 / block_tokens) as usize;
+    let mut out = vec![99];
+    block_keys(content, &groups(), *input_tokens, block_tokens, blocks, &mut out);
+    assert_eq!(out.len(), blocks + 1, "as many keys as asked for, behind what was there");
+    out.split_off(1)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    /// Law: keys k of two requests are equal exactly when their first (k+1)·B tokens are.
+    #[test]
+    fn keys_are_equal_exactly_when_all_tokens_up_to_there_are(
+        a in request(), b in request(), block_tokens in 1u32..7,
+    ) {
+        let (keys_a, keys_b) = (keys(&a, block_tokens), keys(&b, block_tokens));
+        let (tokens_a, tokens_b) = (tokens(&a.0, a.1), tokens(&b.0, b.1));
+        for k in 0..keys_a.len().min(keys_b.len()) {
+            let end = (k + 1) * block_tokens as usize;
+            prop_assert_eq!(keys_a[k] == keys_b[k], tokens_a[..end] == tokens_b[..end], "block {}", k);
+        }
+    }
+
+    /// Law: remembering the keys of groups changes nothing.
+    #[test]
+    fn prepared_group_keys_change_nothing(a in request(), block_tokens in 1u32..7, blocks in 0usize..9) {
+        let hasher = BlockHasher::new(&groups(), block_tokens);
+        let (mut plain, mut prepared) = (Vec::new(), Vec::new());
+        block_keys(&a.0, &groups(), a.1, block_tokens, blocks, &mut plain);
+        hasher.keys(&a.0, &groups(), a.1, blocks, &mut prepared);
+        prop_assert_eq!(plain, prepared);
+    }
+
+    /// Law: a private request shares no block with a request that does not name its uid.
+    #[test]
+    fn private_blocks_are_shared_by_nobody(
+        uid in 10u64..16, input_tokens in 0u32..12, other in request(), block_tokens in 5u32..9,
+    ) {
+        let content = Content::Unique { uid, head: head(uid, input_tokens) };
+        prop_assert!(is_private(&content, block_tokens));
+        let others = keys(&other, block_tokens);
+        prop_assert!(keys(&(content, input_tokens), block_tokens).iter().all(|key| !others.contains(key)));
+    }
+}
+
+#[test]
+fn small_blocks_are_not_private() {
+    let content = Content::Unique { uid: 1, head: [1, 2, 3, 4] };
+    assert!(!is_private(&content, HEAD_TOKENS as u32));
+    assert!(is_private(&content, HEAD_TOKENS as u32 + 1));
+    let shared = Content::Shared { prompt: vec![], answer_uid: 1 };
+    assert!(!is_private(&shared, 16));
+}
