@@ -1,0 +1,151 @@
+//! From the words of the command line to a command, with everything that is wrong with them.
+
+use crate::commands::{self, Command};
+use crate::flags::{Findings, later};
+use crate::{Exit, printer};
+use blis_config::diagnostic::{Diagnostic, nearest, unknown_name};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser};
+use std::ffi::{OsStr, OsString};
+
+/// Simulates clusters of LLM servers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "blis",
+    version,
+    args_override_self = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = false
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands and flags, as help, completion and parsing see them.
+pub(crate) fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|command| {
+        command.mut_args(|arg| {
+            // A negative number is a value, so that the check of its range can say what is allowed.
+            let is_number = arg
+                .get_value_names()
+                .is_some_and(|names| matches!(names[0].as_str(), "INT" | "NUM" | "LIST" | "TIME"));
+            arg.allow_hyphen_values(is_number)
+        })
+    })
+}
+
+/// Reads the command line. Words that no flag explains are set aside, one after the other, so that the rest is read
+/// and checked too.
+///
+/// # Errors
+/// Help was asked for and given, or the command line cannot be read at all.
+pub(crate) fn read(mut words: Vec<OsString>) -> Result<(Command, Findings), Exit> {
+    let command = command();
+    let mut findings = Findings::default();
+    loop {
+        let error = match command.clone().try_get_matches_from(&words) {
+            Ok(matches) => match Cli::from_arg_matches(&matches) {
+                Ok(cli) => return Ok((cli.command, findings)),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if is_help(error.kind()) && findings.is_empty() {
+            return printer::result(&error.render().to_string())
+                .map_or_else(|e| Err(e.into()), |()| Err(Exit::Done));
+        }
+        let Some(finding) = set_aside(&error, &command, &mut words) else {
+            if !is_help(error.kind()) {
+                findings.add(unreadable(&error));
+            }
+            return Err(Exit::Problems(findings.into_vec()));
+        };
+        findings.add(finding);
+    }
+}
+
+fn is_help(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::MissingSubcommand
+    )
+}
+
+/// Removes the word that `error` complains about, when it is one that no flag explains or a flag without its value.
+fn set_aside(error: &clap::Error, command: &clap::Command, words: &mut Vec<OsString>) -> Option<Diagnostic> {
+    let Some(ContextValue::String(culprit)) = error.get(ContextKind::InvalidArg) else { return None };
+    let lacks_value = error.kind() == ErrorKind::InvalidValue
+        && matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(text)) if text.is_empty());
+    // `--rate <NUM>` names the flag with its value.
+    let culprit = if lacks_value { culprit.split([' ', '=', '[']).next()? } else { culprit.as_str() };
+    if !lacks_value && error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let place = words.iter().skip(1).position(|word| names(word, culprit))? + 1;
+    let word = words.remove(place);
+    if lacks_value {
+        return Some(Diagnostic::new(format!("{culprit} needs a value")));
+    }
+    if !culprit.starts_with('-') {
+        return Some(stray(culprit, place.checked_sub(1).and_then(|before| words.get(before))));
+    }
+    let has_value = !word.to_string_lossy().contains('=');
+    if has_value && words.get(place).is_some_and(|next| !next.to_string_lossy().starts_with('-')) {
+        words.remove(place);
+    }
+    Some(unknown_flag(culprit, words.get(1).and_then(|name| command.find_subcommand(name))))
+}
+
+/// Whether a word is the flag, alone or with its value.
+fn names(word: &OsStr, flag: &str) -> bool {
+    let word = word.to_string_lossy();
+    word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        // Of `-abc` one letter is named.
+        || (flag.len() == 2 && flag.starts_with('-') && word.starts_with(flag) && !word.starts_with("--"))
+}
+
+fn stray(word: &str, before: Option<&OsString>) -> Diagnostic {
+    let finding =
+        Diagnostic::new(format!("unexpected word \"{word}\": every setting is a flag, --name value"));
+    match before {
+        Some(flag) if matches!(word, "true" | "false") && flag.to_string_lossy().starts_with("--") => {
+            finding.with_help(format!("write {}={word}", flag.to_string_lossy()))
+        }
+        _ => finding,
+    }
+}
+
+fn unknown_flag(flag: &str, command: Option<&clap::Command>) -> Diagnostic {
+    let of = command.map(|command| format!(" of blis {}", command.get_name())).unwrap_or_default();
+    let finding = Diagnostic::new(format!("unknown flag {flag}{of}"));
+    let known: Vec<&str> = command
+        .into_iter()
+        .flat_map(clap::Command::get_arguments)
+        .filter(|arg| !arg.is_hide_set())
+        .filter_map(clap::Arg::get_long)
+        .collect();
+    match nearest(flag.trim_start_matches('-'), &known) {
+        Some(near) => finding.with_help(format!("did you mean --{near}?")),
+        None => finding.with_help("see --help"),
+    }
+}
+
+/// What clap says, on one line.
+fn unreadable(error: &clap::Error) -> Diagnostic {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    Diagnostic::new(first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// What is wrong with a command that is not built in.
+pub(crate) fn unknown_command(name: &str) -> Diagnostic {
+    match later::command_subject(name) {
+        Some(subject) => Diagnostic::new(format!("blis {name} is not available yet: {subject}")),
+        None => unknown_name("command", name, commands::NAMES),
+    }
+}

@@ -1,0 +1,52 @@
+//! One file per command.
+
+mod completion;
+mod listing;
+mod replay;
+mod run;
+mod simulate;
+
+use crate::{Exit, arguments};
+use clap::Subcommand;
+use std::ffi::OsString;
+
+/// The names of all commands, for suggestions.
+pub(crate) const NAMES: [&str; 7] = ["completion", "hardware", "help", "models", "presets", "replay", "run"];
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Simulate a cluster under synthesised traffic
+    Run(Box<run::RunArgs>),
+    /// Simulate a cluster under the traffic of a recorded trace
+    Replay(Box<replay::ReplayArgs>),
+    /// List the models that are known by name
+    Models(listing::ListingArgs),
+    /// List the GPU types that are known by name
+    Hardware(listing::ListingArgs),
+    /// List the workload presets
+    Presets(listing::ListingArgs),
+    /// Print a completion script for a shell
+    Completion(completion::CompletionArgs),
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+/// Reads the command line and does what it says.
+///
+/// # Errors
+/// Why it could not.
+pub(crate) fn run(words: &[OsString]) -> Result<(), Exit> {
+    let (command, findings) = arguments::read(words.to_vec())?;
+    match command {
+        Command::Run(args) => run::run(*args, findings, words),
+        Command::Replay(args) => replay::run(*args, findings, words),
+        Command::Models(args) => listing::models(args, findings),
+        Command::Hardware(args) => listing::hardware(args, findings),
+        Command::Presets(args) => listing::presets(args, findings),
+        Command::Completion(args) => completion::run(&args, findings),
+        Command::Other(words) => {
+            let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+            Err(arguments::unknown_command(&name).into())
+        }
+    }
+}

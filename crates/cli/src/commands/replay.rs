@@ -1,0 +1,49 @@
+//! `blis replay`: the traffic of a recorded trace.
+
+use super::simulate::{Files, simulate};
+use crate::Exit;
+use crate::flags::later::LaterFlags;
+use crate::flags::model::ModelFlags;
+use crate::flags::traffic::TraceFlags;
+use crate::flags::{Findings, SharedFlags};
+use blis_config::RunOptions;
+use clap::Args;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    model: ModelFlags,
+    #[command(flatten)]
+    trace: TraceFlags,
+    #[command(flatten)]
+    shared: SharedFlags,
+    #[command(flatten)]
+    files: ReplayFiles,
+    #[command(flatten)]
+    later: LaterFlags<true>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+struct ReplayFiles {
+    /// File for the latencies of every finished request, JSON, as calibration reads them
+    #[arg(long, value_name = "FILE")]
+    results_path: Option<PathBuf>,
+    /// File for the aggregate figures and a record of every request, JSON
+    #[arg(long, value_name = "FILE")]
+    metrics_path: Option<PathBuf>,
+}
+
+/// # Errors
+/// Whatever is wrong with the settings, the files or standard output.
+pub(crate) fn run(args: ReplayArgs, mut findings: Findings, words: &[OsString]) -> Result<(), Exit> {
+    let mut options = RunOptions::default();
+    args.model.fill(&mut options, &mut findings);
+    options.traffic = args.trace.into_traffic(&mut findings);
+    let output = args.shared.fill(&mut options, &mut findings);
+    args.later.refuse(&mut findings);
+    let files = Files { metrics: args.files.metrics_path, results: args.files.results_path };
+    simulate(options, &output, &files, findings, words)
+}

@@ -1,0 +1,46 @@
+//! `blis run`: synthesised traffic.
+
+use super::simulate::{Files, simulate};
+use crate::Exit;
+use crate::flags::later::LaterFlags;
+use crate::flags::model::ModelFlags;
+use crate::flags::traffic::WorkloadFlags;
+use crate::flags::{Findings, SharedFlags};
+use blis_config::RunOptions;
+use clap::Args;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    model: ModelFlags,
+    #[command(flatten)]
+    workload: WorkloadFlags,
+    #[command(flatten)]
+    shared: SharedFlags,
+    #[command(flatten)]
+    files: RunFiles,
+    #[command(flatten)]
+    later: LaterFlags<false>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+struct RunFiles {
+    /// File for the aggregate figures and a record of every request, JSON
+    #[arg(long, value_name = "FILE", alias = "results-path")]
+    metrics_path: Option<PathBuf>,
+}
+
+/// # Errors
+/// Whatever is wrong with the settings, the files or standard output.
+pub(crate) fn run(args: RunArgs, mut findings: Findings, words: &[OsString]) -> Result<(), Exit> {
+    let mut options = RunOptions::default();
+    args.model.fill(&mut options, &mut findings);
+    options.traffic = args.workload.into_traffic(&mut findings);
+    let output = args.shared.fill(&mut options, &mut findings);
+    args.later.refuse(&mut findings);
+    let files = Files { metrics: args.files.metrics_path, results: None };
+    simulate(options, &output, &files, findings, words)
+}

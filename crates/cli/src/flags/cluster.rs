@@ -1,0 +1,60 @@
+//! Instances, admission and routing.
+
+use super::{Findings, Micros, Typed, text};
+use blis_config::RunOptions;
+use clap::Args;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Cluster: admission and routing")]
+pub(crate) struct ClusterFlags {
+    /// Number of instances [default: 1]
+    #[arg(long, value_name = "INT")]
+    num_instances: Option<Typed<i64>>,
+    /// Who may enter: always-admit, token-bucket or reject-all [default: always-admit]
+    #[arg(long, value_name = "NAME")]
+    admission_policy: Option<String>,
+    /// From arrival to the admission decision, µs or a duration [default: 0]
+    #[arg(long, value_name = "TIME")]
+    admission_latency: Option<Typed<Micros>>,
+    /// Size of the token bucket, prompt tokens [default: 10000]
+    #[arg(long, value_name = "NUM")]
+    token_bucket_capacity: Option<Typed<f64>>,
+    /// Refill of the token bucket, tokens per second [default: 1000]
+    #[arg(long, value_name = "NUM")]
+    token_bucket_refill_rate: Option<Typed<f64>>,
+    /// Who serves a request: round-robin, least-loaded, weighted or always-busiest [default: round-robin]
+    #[arg(long, value_name = "NAME")]
+    routing_policy: Option<String>,
+    /// Scorers of weighted routing as name:weight,… [default:
+    /// precise-prefix-cache:2,queue-depth:1,kv-utilization:1; up to release 0.7.1
+    /// prefix-affinity:3,queue-depth:2,kv-utilization:2]
+    #[arg(long, value_name = "SCORERS")]
+    routing_scorers: Option<String>,
+    /// From admission to the routing decision, µs or a duration [default: 0]
+    #[arg(long, value_name = "TIME")]
+    routing_latency: Option<Typed<Micros>>,
+    /// Age that the router's queue and batch figures may have, µs or a duration; 0 = always fresh, which was the
+    /// default up to release 0.7.12 [default: 50000]
+    #[arg(long, value_name = "TIME")]
+    snapshot_refresh_interval: Option<Typed<Micros>>,
+    /// Age that the router's copies of the cache indexes may have, µs or a duration; 0 = always fresh [default: 50000]
+    #[arg(long, value_name = "TIME")]
+    cache_signal_delay: Option<Typed<Micros>>,
+}
+
+impl ClusterFlags {
+    pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) {
+        options.num_instances = findings.value("--num-instances", self.num_instances);
+        options.admission_policy = text(self.admission_policy);
+        options.admission_latency_us = findings.micros("--admission-latency", self.admission_latency);
+        options.token_bucket_capacity = findings.value("--token-bucket-capacity", self.token_bucket_capacity);
+        options.token_bucket_refill_rate =
+            findings.value("--token-bucket-refill-rate", self.token_bucket_refill_rate);
+        options.routing_policy = text(self.routing_policy);
+        options.routing_scorers = text(self.routing_scorers);
+        options.routing_latency_us = findings.micros("--routing-latency", self.routing_latency);
+        options.snapshot_refresh_interval_us =
+            findings.micros("--snapshot-refresh-interval", self.snapshot_refresh_interval);
+        options.cache_signal_delay_us = findings.micros("--cache-signal-delay", self.cache_signal_delay);
+    }
+}

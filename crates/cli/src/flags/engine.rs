@@ -1,0 +1,81 @@
+//! What an instance is built from.
+
+use super::{Findings, Micros, Typed, text};
+use blis_config::RunOptions;
+use clap::Args;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Engine")]
+pub(crate) struct EngineFlags {
+    /// Most requests in the running batch [default: 256]
+    #[arg(long, value_name = "INT", alias = "max-num-running-reqs")]
+    max_num_seqs: Option<Typed<i64>>,
+    /// Most tokens per step [default: 2048]
+    #[arg(long, value_name = "INT", alias = "max-num-scheduled-tokens")]
+    max_num_batched_tokens: Option<Typed<i64>>,
+    /// Most prompt tokens that one request may process per step (chunked prefill); 0 = no limit [default: 0]
+    #[arg(long, value_name = "INT")]
+    long_prefill_token_threshold: Option<Typed<i64>>,
+    /// Longest prompt plus answer, tokens; 0 = derived from the model [default: 0]
+    #[arg(long, value_name = "INT")]
+    max_model_len: Option<Typed<i64>>,
+    /// Order of the wait queue: fcfs, priority-fcfs, sjf or reverse-priority [default: fcfs]
+    #[arg(long, value_name = "NAME")]
+    scheduler: Option<String>,
+    /// Who gives way when KV blocks run out: fcfs or priority [default: fcfs]
+    #[arg(long, value_name = "NAME")]
+    preemption_policy: Option<String>,
+}
+
+impl EngineFlags {
+    pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) {
+        options.max_num_seqs = findings.value("--max-num-seqs", self.max_num_seqs);
+        options.max_num_batched_tokens =
+            findings.value("--max-num-batched-tokens", self.max_num_batched_tokens);
+        options.long_prefill_token_threshold =
+            findings.value("--long-prefill-token-threshold", self.long_prefill_token_threshold);
+        options.max_model_len = findings.value("--max-model-len", self.max_model_len);
+        options.scheduler = text(self.scheduler);
+        options.preemption_policy = text(self.preemption_policy);
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "KV cache")]
+pub(crate) struct KvFlags {
+    /// KV blocks per instance [default: computed from GPU memory]
+    #[arg(long, value_name = "INT")]
+    total_kv_blocks: Option<Typed<i64>>,
+    /// Tokens per KV block [default: 16]
+    #[arg(long, value_name = "INT")]
+    block_size_in_tokens: Option<Typed<i64>>,
+    /// Share of GPU memory that the server may use, above 0 and up to 1 [default: 0.9]
+    #[arg(long, value_name = "NUM")]
+    gpu_memory_utilization: Option<Typed<f64>>,
+    /// Blocks of a second tier in CPU memory; 0 = none [default: 0]
+    #[arg(long, value_name = "INT")]
+    kv_cpu_blocks: Option<Typed<i64>>,
+    /// GPU cache utilisation, 0 to 1, kept for older scripts: the CPU tier mirrors every full block [default: 0.9]
+    #[arg(long, value_name = "NUM")]
+    kv_offload_threshold: Option<Typed<f64>>,
+    /// Bandwidth of the CPU tier, tokens per µs [default: 100]
+    #[arg(long, value_name = "NUM")]
+    kv_transfer_bandwidth: Option<Typed<f64>>,
+    /// Added to every block that comes back from the CPU tier, µs or a duration [default: 0]
+    #[arg(long, value_name = "TIME")]
+    kv_transfer_base_latency: Option<Typed<Micros>>,
+}
+
+impl KvFlags {
+    pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) {
+        options.total_kv_blocks = findings.value("--total-kv-blocks", self.total_kv_blocks);
+        options.block_size_in_tokens = findings.value("--block-size-in-tokens", self.block_size_in_tokens);
+        options.gpu_memory_utilization =
+            findings.value("--gpu-memory-utilization", self.gpu_memory_utilization);
+        options.kv_cpu_blocks = findings.value("--kv-cpu-blocks", self.kv_cpu_blocks);
+        options.kv_offload_threshold = findings.value("--kv-offload-threshold", self.kv_offload_threshold);
+        options.kv_transfer_bandwidth = findings.value("--kv-transfer-bandwidth", self.kv_transfer_bandwidth);
+        options.kv_transfer_base_latency_us =
+            findings.micros("--kv-transfer-base-latency", self.kv_transfer_base_latency);
+    }
+}

@@ -1,0 +1,243 @@
+//! Flags and commands of features that are not built yet: known, hidden from help, refused by name.
+//!
+//! A feature that arrives deletes its rows here and declares its flags beside the others.
+
+use super::Findings;
+use blis_config::diagnostic::Diagnostic;
+use blis_config::quantity::{parse_bool, parse_real};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Id};
+
+/// What a flag belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Area {
+    Autoscaler,
+    DecisionTrace,
+    Detectors,
+    EncodePools,
+    Fitness,
+    FlowControl,
+    Goodput,
+    Lora,
+    OffloadChain,
+    Pools,
+    PolicyBundle,
+    PriorityPolicy,
+    SessionReplay,
+    TraceExport,
+    WorkloadFile,
+}
+
+impl Area {
+    const fn subject(self) -> &'static str {
+        match self {
+            Self::Autoscaler => "the autoscaler",
+            Self::DecisionTrace => "the trace of policy decisions",
+            Self::Detectors => "saturation detectors over completed requests",
+            Self::EncodePools => "pools of encode instances",
+            Self::Fitness => "the fitness score",
+            Self::FlowControl => "the gateway queue (flow control)",
+            Self::Goodput => "goodput against SLO targets",
+            Self::Lora => "LoRA adapters",
+            Self::OffloadChain => {
+                "offloading of KV blocks to a chain of tiers (--kv-cpu-blocks is the one tier)"
+            }
+            Self::Pools => "separate pools of prefill and decode instances",
+            Self::PolicyBundle => "policy bundles",
+            Self::PriorityPolicy => "the per-step priority of releases up to 0.7.10",
+            Self::SessionReplay => "closed-loop replay of sessions",
+            Self::TraceExport => "writing a trace",
+            Self::WorkloadFile => "workload files",
+        }
+    }
+}
+
+/// Which commands know a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum On {
+    Both,
+    Run,
+    Replay,
+}
+
+/// One flag.
+#[derive(Clone, Copy, Debug)]
+struct Later {
+    flag: &'static str,
+    /// Whether it is a truth value, written without a value when true.
+    switch: bool,
+    /// The value that asks for nothing, and is therefore fine.
+    off: &'static str,
+    area: Area,
+    on: On,
+}
+
+impl Later {
+    fn is_off(&self, text: &str) -> bool {
+        if self.switch {
+            return parse_bool(text) == Ok(false);
+        }
+        let same_number = || matches!((parse_real(text), parse_real(self.off)), (Ok(a), Ok(b)) if a == b);
+        text.is_empty() || text == self.off || same_number()
+    }
+}
+
+const fn row(flag: &'static str, off: &'static str, area: Area) -> Later {
+    Later { flag, switch: false, off, area, on: On::Both }
+}
+
+const fn switch(flag: &'static str, area: Area) -> Later {
+    Later { flag, switch: true, off: "false", area, on: On::Both }
+}
+
+const fn only(on: On, row: Later) -> Later {
+    Later { on, ..row }
+}
+
+const FLAGS: &[Later] = &[
+    row("policy-config", "", Area::PolicyBundle),
+    row("priority-policy", "constant", Area::PriorityPolicy),
+    row("trace-level", "none", Area::DecisionTrace),
+    row("counterfactual-k", "0", Area::DecisionTrace),
+    switch("summarize-trace", Area::DecisionTrace),
+    row("fitness-weights", "", Area::Fitness),
+    row("model-autoscaler-interval-us", "0", Area::Autoscaler),
+    row("kv-offload-config", "", Area::OffloadChain),
+    row("lora-config", "", Area::Lora),
+    row("lora-adapter-capacity", "0", Area::Lora),
+    row("lora-load-base-latency-us", "", Area::Lora),
+    row("lora-load-bandwidth-bytes-us", "", Area::Lora),
+    row("lora-footprint-bytes-per-rank", "", Area::Lora),
+    row("lora-scorer-weight", "", Area::Lora),
+    row("prefill-instances", "0", Area::Pools),
+    row("decode-instances", "0", Area::Pools),
+    row("prefill-decode-instances", "0", Area::Pools),
+    row("pd-decider", "never", Area::Pools),
+    row("pd-prefix-threshold", "", Area::Pools),
+    row("pd-direct-decode-threshold", "", Area::Pools),
+    row("pd-kv-bytes-per-token", "", Area::Pools),
+    row("pd-transfer-bandwidth", "", Area::Pools),
+    row("pd-transfer-base-latency", "", Area::Pools),
+    switch("pd-transfer-contention", Area::Pools),
+    row("prefill-routing-scorers", "", Area::Pools),
+    row("decode-routing-scorers", "", Area::Pools),
+    row("prefill-tp", "", Area::Pools),
+    row("decode-tp", "", Area::Pools),
+    row("prefill-hardware", "", Area::Pools),
+    row("decode-hardware", "", Area::Pools),
+    row("prefill-latency-model", "", Area::Pools),
+    row("decode-latency-model", "", Area::Pools),
+    row("prefill-max-model-len", "", Area::Pools),
+    row("decode-max-model-len", "", Area::Pools),
+    row("encode-instances", "0", Area::EncodePools),
+    row("encode-decider", "never", Area::EncodePools),
+    switch("flow-control", Area::FlowControl),
+    row("saturation-detector", "never", Area::FlowControl),
+    row("dispatch-order", "fifo", Area::FlowControl),
+    row("slo-targets", "", Area::FlowControl),
+    row("max-gateway-queue-depth", "0", Area::FlowControl),
+    row("per-band-capacity", "0", Area::FlowControl),
+    row("queue-depth-threshold", "", Area::FlowControl),
+    row("kv-cache-util-threshold", "", Area::FlowControl),
+    row("max-concurrency", "", Area::FlowControl),
+    row("usage-limit-threshold", "1", Area::FlowControl),
+    row("fairness-policy", "global-strict", Area::FlowControl),
+    row("request-ttl", "0", Area::FlowControl),
+    switch("queue-shedding", Area::FlowControl),
+    switch("in-flight-eviction", Area::FlowControl),
+    row("dispatch-tick-interval", "", Area::FlowControl),
+    row("detectors", "", Area::Detectors),
+    row("saturation-config", "", Area::Detectors),
+    row("saturation-report", "", Area::Detectors),
+    row("saturation-final-window", "", Area::Detectors),
+    row("post-hoc-detector", "none", Area::Detectors),
+    row("saturation-threshold-ms", "", Area::Detectors),
+    row("saturation-window", "", Area::Detectors),
+    row("saturation-min-windows", "", Area::Detectors),
+    row("saturation-peak-ratio", "", Area::Detectors),
+    row("saturation-peak-band", "", Area::Detectors),
+    row("saturation-ci", "", Area::Detectors),
+    row("saturation-warmup-windows", "", Area::Detectors),
+    row("saturation-tail-windows", "", Area::Detectors),
+    row("saturation-drain-ratio-saturated", "", Area::Detectors),
+    row("saturation-drain-ratio-transient", "", Area::Detectors),
+    row("saturation-classifier", "", Area::Detectors),
+    row("slo-ttft", "", Area::Goodput),
+    row("slo-itl", "", Area::Goodput),
+    row("slo-e2e", "", Area::Goodput),
+    row("trace-output", "", Area::TraceExport),
+    only(On::Run, row("workload-spec", "", Area::WorkloadFile)),
+    only(On::Run, row("workload-traces-filepath", "", Area::WorkloadFile)),
+    only(On::Replay, row("session-mode", "fixed", Area::SessionReplay)),
+    only(On::Replay, row("think-time-ms", "0", Area::SessionReplay)),
+    only(On::Replay, row("think-time-dist", "", Area::SessionReplay)),
+];
+
+/// Commands that are known but not built yet, and what they do.
+const COMMANDS: [(&str, &str); 4] = [
+    ("observe", "measuring a real server"),
+    ("calibrate", "comparing simulated with measured requests"),
+    ("convert", "converting workload descriptions"),
+    ("compose", "merging workload descriptions"),
+];
+
+/// What a command that is not built yet would do; `None` when there is no such command.
+pub(crate) fn command_subject(name: &str) -> Option<&'static str> {
+    COMMANDS.iter().find(|(command, _)| *command == name).map(|(_, subject)| *subject)
+}
+
+/// The flags of one command that were given although their feature is not built yet.
+#[derive(Debug)]
+pub(crate) struct LaterFlags<const REPLAY: bool> {
+    given: Vec<(&'static Later, String)>,
+}
+
+impl<const REPLAY: bool> LaterFlags<REPLAY> {
+    fn rows() -> impl Iterator<Item = &'static Later> {
+        let own = if REPLAY { On::Replay } else { On::Run };
+        FLAGS.iter().filter(move |row| row.on == On::Both || row.on == own)
+    }
+
+    /// A finding for every flag that asks for something.
+    pub(crate) fn refuse(&self, findings: &mut Findings) {
+        for (row, text) in self.given.iter().filter(|(row, text)| !row.is_off(text)) {
+            let value = if row.switch { String::new() } else { format!(" {text}") };
+            let (flag, subject) = (row.flag, row.area.subject());
+            findings.add(Diagnostic::new(format!("--{flag}{value} is not available yet: {subject}")));
+        }
+    }
+}
+
+impl<const REPLAY: bool> FromArgMatches for LaterFlags<REPLAY> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = Self::rows()
+            .filter_map(|row| Some((row, matches.get_one::<String>(row.flag)?.clone())))
+            .collect();
+        Ok(Self { given })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl<const REPLAY: bool> Args for LaterFlags<REPLAY> {
+    fn augment_args(command: Command) -> Command {
+        command.args(Self::rows().map(|row| {
+            let arg = Arg::new(Id::from(row.flag)).long(row.flag).hide(true).action(ArgAction::Set);
+            if row.switch {
+                arg.num_args(0..=1).require_equals(true).default_missing_value("true")
+            } else {
+                arg.allow_hyphen_values(true)
+            }
+        }))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+
+    fn group_id() -> Option<Id> {
+        None
+    }
+}

@@ -1,0 +1,51 @@
+//! The flags of `run` and `replay`, one file per topic.
+//!
+//! A group declares its flags, with their help, and fills its part of the options. Nothing is checked here except
+//! that a number is a number: what a setting may be is decided in one place for every way of giving it.
+
+pub(crate) mod cluster;
+pub(crate) mod engine;
+mod findings;
+pub(crate) mod later;
+pub(crate) mod model;
+pub(crate) mod output;
+pub(crate) mod traffic;
+mod value;
+
+use blis_config::RunOptions;
+use clap::Args;
+pub(crate) use findings::Findings;
+use value::{Micros, Reals, Typed};
+
+/// The flags that have the same meaning on every command that simulates.
+#[derive(Args, Debug)]
+pub(crate) struct SharedFlags {
+    #[command(flatten)]
+    cluster: cluster::ClusterFlags,
+    #[command(flatten)]
+    engine: engine::EngineFlags,
+    #[command(flatten)]
+    kv: engine::KvFlags,
+    #[command(flatten)]
+    latency: model::LatencyFlags,
+    #[command(flatten)]
+    simulation: output::SimulationFlags,
+    #[command(flatten)]
+    output: output::OutputFlags,
+}
+
+impl SharedFlags {
+    pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) -> output::Output {
+        self.cluster.fill(options, findings);
+        self.engine.fill(options, findings);
+        self.kv.fill(options, findings);
+        self.latency.fill(options, findings);
+        self.simulation.fill(options, findings);
+        self.output.read(findings)
+    }
+}
+
+/// An empty text asks for the default, as an unset variable in a script does.
+fn text(given: Option<String>) -> Option<String> {
+    given.filter(|text| !text.is_empty())
+}

@@ -1,0 +1,95 @@
+//! Model, hardware and step-time model.
+
+use super::{Findings, Reals, Typed, text};
+use blis_config::RunOptions;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Model and hardware")]
+pub(crate) struct ModelFlags {
+    /// Model to serve, for example qwen/qwen3-14b (see `blis models`) [required]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// GPU type (see `blis hardware`) [default: the model's]
+    #[arg(long, value_name = "GPU")]
+    hardware: Option<String>,
+    /// GPUs per instance that share every layer (tensor parallelism) [default: the model's]
+    #[arg(long, value_name = "INT")]
+    tp: Option<Typed<i64>>,
+    /// Data-parallel ranks per instance; MoE models only [default: 1]
+    #[arg(long, value_name = "INT")]
+    dp: Option<Typed<i64>>,
+    /// Spread the experts over all ranks; MoE models only
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable_expert_parallel: Option<Typed<bool>>,
+    /// How tokens travel to their experts: naive, allgather_reducescatter, pplx, deepep_high_throughput,
+    /// deepep_low_latency, mori or flashinfer_all2allv; MoE models with --dp above 1 only
+    #[arg(long, value_name = "NAME")]
+    moe_comm_backend: Option<String>,
+    /// Directory with the model's config.json [default: built in, else downloaded]
+    #[arg(long, value_name = "DIR")]
+    model_config_folder: Option<PathBuf>,
+    /// JSON table of GPUs [default: built in]
+    #[arg(long, value_name = "FILE")]
+    hardware_config: Option<PathBuf>,
+    /// YAML file with models, presets and coefficients [default: ./defaults.yaml when there is one, else built in]
+    #[arg(long, value_name = "FILE")]
+    defaults_filepath: Option<PathBuf>,
+}
+
+impl ModelFlags {
+    pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) {
+        options.model = text(self.model);
+        options.hardware = text(self.hardware);
+        options.tp = findings.value("--tp", self.tp);
+        options.dp = findings.value("--dp", self.dp);
+        options.enable_expert_parallel =
+            findings.value("--enable-expert-parallel", self.enable_expert_parallel);
+        options.moe_comm_backend = text(self.moe_comm_backend);
+        options.model_config_folder = self.model_config_folder;
+        options.hardware_config = self.hardware_config;
+        options.defaults_filepath = self.defaults_filepath;
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Step times")]
+pub(crate) struct LatencyFlags {
+    /// Step-time model: trained-physics or roofline (releases up to 0.7.12 defaulted to roofline); still accepted
+    /// from older releases: blackbox, crossmodel, trained-roofline [default: trained-physics]
+    #[arg(long, value_name = "NAME")]
+    latency_model: Option<String>,
+    /// Overhead coefficients, µs, separated by commas; goes with --beta-coeffs [default: built in]
+    #[arg(long, value_name = "LIST")]
+    alpha_coeffs: Vec<Typed<Reals>>,
+    /// Step-time coefficients, separated by commas; goes with --alpha-coeffs [default: built in]
+    #[arg(long, value_name = "LIST")]
+    beta_coeffs: Vec<Typed<Reals>>,
+    /// Deprecated spelling of --latency-model roofline
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    roofline: Option<Typed<bool>>,
+    /// Key of the blackbox coefficients of earlier releases
+    #[arg(long, hide = true, value_name = "TEXT")]
+    vllm_version: Option<String>,
+}
+
+impl LatencyFlags {
+    pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) {
+        let roofline = findings.value("--roofline", self.roofline) == Some(true);
+        options.latency_model = text(self.latency_model).or_else(|| roofline.then(|| "roofline".to_owned()));
+        options.alpha_coeffs = joined("--alpha-coeffs", self.alpha_coeffs, findings);
+        options.beta_coeffs = joined("--beta-coeffs", self.beta_coeffs, findings);
+        options.vllm_version = text(self.vllm_version);
+    }
+}
+
+/// A list may be given in several pieces.
+fn joined(flag: &str, pieces: Vec<Typed<Reals>>, findings: &mut Findings) -> Option<Vec<f64>> {
+    let mut all = None;
+    for piece in pieces {
+        let Reals(reals) = findings.value(flag, Some(piece))?;
+        all.get_or_insert_with(Vec::new).extend(reals);
+    }
+    all
+}

@@ -1,0 +1,108 @@
+//! Where requests come from: made up (`run`) or recorded (`replay`).
+
+use super::{Findings, Typed, text};
+use blis_config::options::{LengthOptions, TraceOptions, Traffic, WorkloadOptions};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Workload")]
+pub(crate) struct WorkloadFlags {
+    /// Preset that brings its own lengths (see `blis presets`), or distribution for the flags below
+    /// [default: distribution]
+    #[arg(long, value_name = "NAME")]
+    workload: Option<String>,
+    /// Requests per second [default: 1]
+    #[arg(long, value_name = "NUM")]
+    rate: Option<Typed<f64>>,
+    /// Number of requests; 0 = until the horizon [default: 100, with --concurrency 0]
+    #[arg(long, value_name = "INT")]
+    num_requests: Option<Typed<i64>>,
+    /// Closed-loop users, each waiting for its answer, instead of --rate; 0 = none [default: 0]
+    #[arg(long, value_name = "INT")]
+    concurrency: Option<Typed<i64>>,
+    /// Pause of a user between an answer and its next request, ms [default: 0]
+    #[arg(long, value_name = "INT")]
+    think_time_ms: Option<Typed<i64>>,
+    /// Tokens that all prompts begin with [default: 0]
+    #[arg(long, value_name = "INT")]
+    prefix_tokens: Option<Typed<i64>>,
+    /// Mean prompt length, tokens [default: 512]
+    #[arg(long, value_name = "INT")]
+    prompt_tokens: Option<Typed<i64>>,
+    /// Standard deviation of the prompt length, tokens [default: 256]
+    #[arg(long, value_name = "INT")]
+    prompt_tokens_stdev: Option<Typed<i64>>,
+    /// Shortest prompt, tokens [default: 2]
+    #[arg(long, value_name = "INT")]
+    prompt_tokens_min: Option<Typed<i64>>,
+    /// Longest prompt, tokens [default: 7000]
+    #[arg(long, value_name = "INT")]
+    prompt_tokens_max: Option<Typed<i64>>,
+    /// Mean answer length, tokens [default: 512]
+    #[arg(long, value_name = "INT")]
+    output_tokens: Option<Typed<i64>>,
+    /// Standard deviation of the answer length, tokens [default: 256]
+    #[arg(long, value_name = "INT")]
+    output_tokens_stdev: Option<Typed<i64>>,
+    /// Shortest answer, tokens [default: 2]
+    #[arg(long, value_name = "INT")]
+    output_tokens_min: Option<Typed<i64>>,
+    /// Longest answer, tokens [default: 7000]
+    #[arg(long, value_name = "INT")]
+    output_tokens_max: Option<Typed<i64>>,
+    /// Simulated seconds after which a client gives up; negative = never [default: 300]
+    #[arg(long, value_name = "INT")]
+    timeout: Option<Typed<i64>>,
+    /// Accepted from older scripts: requests are always made as they are needed
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    lazy_generation: Option<Typed<bool>>,
+}
+
+impl WorkloadFlags {
+    pub(crate) fn into_traffic(self, findings: &mut Findings) -> Traffic {
+        findings.value("--lazy-generation", self.lazy_generation);
+        Traffic::Synthesised(WorkloadOptions {
+            workload: text(self.workload),
+            rate: findings.value("--rate", self.rate),
+            num_requests: findings.value("--num-requests", self.num_requests),
+            concurrency: findings.value("--concurrency", self.concurrency),
+            think_time_ms: findings.value("--think-time-ms", self.think_time_ms),
+            prefix_tokens: findings.value("--prefix-tokens", self.prefix_tokens),
+            prompt: LengthOptions {
+                mean: findings.value("--prompt-tokens", self.prompt_tokens),
+                stdev: findings.value("--prompt-tokens-stdev", self.prompt_tokens_stdev),
+                min: findings.value("--prompt-tokens-min", self.prompt_tokens_min),
+                max: findings.value("--prompt-tokens-max", self.prompt_tokens_max),
+            },
+            output: LengthOptions {
+                mean: findings.value("--output-tokens", self.output_tokens),
+                stdev: findings.value("--output-tokens-stdev", self.output_tokens_stdev),
+                min: findings.value("--output-tokens-min", self.output_tokens_min),
+                max: findings.value("--output-tokens-max", self.output_tokens_max),
+            },
+            timeout_s: findings.value("--timeout", self.timeout),
+        })
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Trace")]
+pub(crate) struct TraceFlags {
+    /// YAML header of the trace [required]
+    #[arg(long, value_name = "FILE")]
+    trace_header: Option<PathBuf>,
+    /// CSV rows of the trace [required]
+    #[arg(long, value_name = "FILE")]
+    trace_data: Option<PathBuf>,
+    /// Accepted from older scripts; without effect on a trace
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    lazy_generation: Option<Typed<bool>>,
+}
+
+impl TraceFlags {
+    pub(crate) fn into_traffic(self, findings: &mut Findings) -> Traffic {
+        findings.value("--lazy-generation", self.lazy_generation);
+        Traffic::Trace(TraceOptions { header: self.trace_header, data: self.trace_data })
+    }
+}
