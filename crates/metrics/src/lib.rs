@@ -1,1 +1,27 @@
-//! What a run records and how it is summed up.
+//! What a run records of its requests, and how that is summed up.
+//!
+//! The host hands every request to the [`Recorder`] once, when its fate is known, and ends with
+//! [`Recorder::finish`], which gives the [`Outcome`].
+
+pub mod aggregate;
+pub mod breakdown;
+mod column;
+pub mod distribution;
+pub mod fitness;
+mod imbalance;
+mod inversions;
+pub mod outcome;
+pub mod record;
+pub mod recorder;
+pub mod sessions;
+pub mod trace_summary;
+
+pub use aggregate::{Aggregate, InstanceFigures};
+pub use breakdown::{ClassFigures, ModelFigures, TenantFigures, Tenants};
+pub use distribution::Distribution;
+pub use fitness::{Fitness, FitnessWeights};
+pub use outcome::{Anomalies, Conservation, KvFigures, Outcome, PerRequest, RunEnding};
+pub use record::{Labels, RequestEnding, RequestRecord, SessionPlace};
+pub use recorder::{Options, Recorder, RunFigures};
+pub use sessions::SessionFigures;
+pub use trace_summary::TraceSummary;

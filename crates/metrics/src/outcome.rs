@@ -1,0 +1,144 @@
+//! What a run gives.
+
+use crate::aggregate::Aggregate;
+use crate::breakdown::{ClassFigures, ModelFigures, Tenants};
+use crate::record::{Labels, RequestRecord};
+use crate::sessions::SessionFigures;
+use crate::trace_summary::TraceSummary;
+use std::collections::BTreeMap;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunEnding {
+    /// Every request ended.
+    Completed,
+    /// The horizon came first.
+    HorizonReached,
+    /// Nothing could happen any more although requests waited; says who waits for what.
+    Deadlock(String),
+}
+
+/// Where every injected request went. The parts sum to the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conservation {
+    /// Requests that arrived.
+    pub injected: u64,
+    /// Got their answer.
+    pub completed: u64,
+    /// Missed their deadline.
+    pub timed_out: u64,
+    /// Could never be served.
+    pub dropped_unservable: u64,
+    /// Turned away at admission.
+    pub rejected_by_admission: u64,
+    /// Found no instance.
+    pub rejected_by_routing: u64,
+    /// Waited when the run ended.
+    pub still_queued: u64,
+    /// Ran when the run ended.
+    pub still_running: u64,
+    /// Were between two stages when the run ended.
+    pub in_pipeline: u64,
+}
+
+impl Conservation {
+    /// Whether the parts sum to the whole.
+    pub fn holds(&self) -> bool {
+        self.injected
+            == self.completed
+                + self.timed_out
+                + self.dropped_unservable
+                + self.rejected_by_admission
+                + self.rejected_by_routing
+                + self.still_queued
+                + self.still_running
+                + self.in_pipeline
+    }
+}
+
+/// Signs of trouble.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anomalies {
+    /// Pairs of requests of one class of which the earlier took more than twice as long; only counted when the
+    /// scheduler orders by priority.
+    pub priority_inversions: u64,
+    /// Instances whose mean wait queue is more than twice the mean of all.
+    pub head_of_line_blocking: u64,
+    /// Requests turned away at admission.
+    pub rejected_by_admission: u64,
+    /// The same by SLO class; requests without one count as `standard`.
+    pub shed: BTreeMap<String, u64>,
+    /// Requests that found no instance.
+    pub rejected_by_routing: u64,
+    /// Requests that can never be served.
+    pub dropped_unservable: u64,
+    /// Requests whose deadline passed.
+    pub timed_out: u64,
+    /// Requests that the longest model length cut short.
+    pub length_capped: u64,
+}
+
+impl Anomalies {
+    /// Whether any was seen.
+    pub fn any(&self) -> bool {
+        self.priority_inversions
+            + self.head_of_line_blocking
+            + self.rejected_by_admission
+            + self.rejected_by_routing
+            + self.dropped_unservable
+            + self.timed_out
+            + self.length_capped
+            > 0
+    }
+}
+
+/// How the KV caches did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct KvFigures {
+    /// Preemptions per completed request; 0 when none completed.
+    pub preemption_rate: f64,
+    /// Share of KV blocks found in the cache, unweighted mean over instances.
+    pub cache_hit_rate: f64,
+    /// Evictions from the CPU tier per block mirrored to it, unweighted mean over instances.
+    pub thrashing_rate: f64,
+}
+
+/// Every request of a run, in order of arrival and then of name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PerRequest {
+    /// The requests.
+    pub records: Vec<RequestRecord>,
+    /// What [`RequestRecord::labels`] refers to.
+    pub labels: Vec<Labels>,
+    /// What [`crate::SessionPlace::session`] refers to.
+    pub session_names: Vec<String>,
+}
+
+/// What a run gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// How it ended.
+    pub ending: RunEnding,
+    /// All instances together.
+    pub cluster: Aggregate,
+    /// Each instance, in order.
+    pub instances: Vec<Aggregate>,
+    /// Where every request went.
+    pub conservation: Conservation,
+    /// Signs of trouble.
+    pub anomalies: Anomalies,
+    /// How the KV caches did.
+    pub kv: KvFigures,
+    /// By SLO class; requests without one are called `default`.
+    pub classes: BTreeMap<String, ClassFigures>,
+    /// By model, of the requests that name one.
+    pub models: BTreeMap<String, ModelFigures>,
+    /// By tenant, when tenants got anything.
+    pub tenants: Option<Tenants>,
+    /// Of sessions, when there are any.
+    pub sessions: Option<SessionFigures>,
+    /// Of decisions, when they were counted.
+    pub trace: Option<TraceSummary>,
+    /// Every request, when they were kept.
+    pub requests: Option<PerRequest>,
+}

@@ -1,0 +1,86 @@
+//! One request, as it is remembered.
+
+use blis_kernel::{InstanceId, RequestName, Tick};
+
+/// How a request ended. Every request ends in exactly one of these ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestEnding {
+    /// It got its answer, possibly cut short by the longest model length.
+    Completed,
+    /// Its deadline passed.
+    TimedOut,
+    /// Its instance can never serve it.
+    DroppedUnservable,
+    /// Admission turned it away.
+    RejectedByAdmission,
+    /// No instance could take it.
+    RejectedByRouting,
+    /// The run ended while it waited at an instance.
+    StillQueued,
+    /// The run ended while it was in a batch.
+    StillRunning,
+    /// The run ended between two stages, before it reached a wait queue.
+    InPipeline,
+}
+
+/// What requests are marked with; one set is shared by many of them. Empty text means "none".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// SLO class.
+    pub slo_class: String,
+    /// Tenant.
+    pub tenant: String,
+    /// Model it asks for.
+    pub model: String,
+    /// LoRA adapter.
+    pub adapter: String,
+}
+
+/// Where a request stands in its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionPlace {
+    /// Number of the session.
+    pub session: u32,
+    /// Round within it, from zero.
+    pub round: u32,
+}
+
+/// A request whose fate is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestRecord {
+    /// Its name.
+    pub name: RequestName,
+    /// When its client sent it; every latency counts from here.
+    pub arrival: Tick,
+    /// Length of its prompt, tokens.
+    pub input_tokens: u32,
+    /// Length of the answer it was planned to get, tokens.
+    pub output_tokens: u32,
+    /// Tokens that a completed request got; fewer than planned when it was cut short, 0 of other requests.
+    pub produced_tokens: u32,
+    /// Time to its first token; may exist although the request did not complete.
+    pub ttft: Option<Tick>,
+    /// From arrival to its last token, of a completed request.
+    pub e2e: Option<Tick>,
+    /// Mean time between its tokens, microseconds; 0 unless it completed with two tokens or more.
+    pub itl_mean_us: f64,
+    /// From arrival to its last admission into a batch.
+    pub scheduling_delay: Option<Tick>,
+    /// Which labels it carries, in the order in which the recorder was told of them.
+    pub labels: u32,
+    /// The instance it was handed to.
+    pub instance: Option<InstanceId>,
+    /// Whether the longest model length cut it short.
+    pub length_capped: bool,
+    /// Its session, if it has one.
+    pub session: Option<SessionPlace>,
+    /// How it ended.
+    pub ending: RequestEnding,
+}
+
+impl RequestRecord {
+    /// Whether an instance took it in; such requests are listed in reports, finished or not.
+    pub fn is_registered(&self) -> bool {
+        self.instance.is_some() && self.ending != RequestEnding::DroppedUnservable
+    }
+}

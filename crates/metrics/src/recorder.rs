@@ -1,0 +1,352 @@
+//! Takes in every request once and sums up.
+
+use crate::aggregate::{Aggregate, InstanceFigures, Tally};
+use crate::breakdown::Breakdown;
+use crate::imbalance::head_of_line_blocking;
+use crate::inversions::Completions;
+use crate::outcome::{Anomalies, Conservation, KvFigures, Outcome, PerRequest, RunEnding};
+use crate::record::{Labels, RequestEnding, RequestRecord};
+use crate::sessions::Sessions;
+use crate::trace_summary::TraceSummary;
+use std::collections::BTreeMap;
+
+/// What a request without SLO class counts as when it is shed.
+const UNNAMED_SHED_CLASS: &str = "standard";
+
+/// What a recorder keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Keep a record of every request. Without it, a request leaves behind a few integers.
+    pub keep_records: bool,
+    /// Count priority inversions; only meaningful when the scheduler orders by priority.
+    pub count_inversions: bool,
+}
+
+/// What is known when the run is over.
+#[derive(Clone, Debug)]
+pub struct RunFigures {
+    /// How it ended.
+    pub ending: RunEnding,
+    /// Number of requests that arrived.
+    pub injected: u64,
+    /// What each instance counted, in order.
+    pub instances: Vec<InstanceFigures>,
+    /// Names of the sessions by number; only needed when records are kept.
+    pub session_names: Vec<String>,
+    /// Counts of decisions, when they were counted.
+    pub trace: Option<TraceSummary>,
+}
+
+/// Collects a run.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    options: Options,
+    labels: Vec<Labels>,
+    conservation: Conservation,
+    shed: BTreeMap<String, u64>,
+    tallies: Vec<Tally>,
+    completions: Vec<Completions>,
+    breakdown: Breakdown,
+    sessions: Sessions,
+    records: Vec<RequestRecord>,
+}
+
+impl Recorder {
+    /// For a run with so many instances; more may appear later.
+    pub fn new(instances: usize, options: Options) -> Self {
+        Self {
+            options,
+            labels: Vec::new(),
+            conservation: Conservation::default(),
+            shed: BTreeMap::new(),
+            tallies: vec![Tally::default(); instances],
+            completions: vec![Completions::default(); instances],
+            breakdown: Breakdown::default(),
+            sessions: Sessions::default(),
+            records: Vec::new(),
+        }
+    }
+
+    /// Number of label sets it was told of.
+    pub fn labels_len(&self) -> usize {
+        self.breakdown.labels_len()
+    }
+
+    /// Tells of the next set of labels. Must precede the first request that carries it.
+    pub fn add_labels(&mut self, labels: Labels) {
+        self.breakdown.add_labels(&labels);
+        self.labels.push(labels);
+    }
+
+    /// Takes in a request whose fate is known. Requests may come in any order, each exactly once.
+    ///
+    /// # Panics
+    /// When its labels are unknown.
+    pub fn record(&mut self, request: RequestRecord) {
+        self.count(&request);
+        if let Some(instance) = request.instance {
+            let index = instance.index();
+            if index >= self.tallies.len() {
+                self.tallies.resize_with(index + 1, Tally::default);
+                self.completions.resize_with(index + 1, Completions::default);
+            }
+            self.tallies[index].add(&request);
+            if let Some(e2e) = request.e2e.filter(|_| self.options.count_inversions) {
+                let class = self.breakdown.class_of(&request);
+                self.completions[index].push(class, request.arrival, request.name.clone(), e2e);
+            }
+        }
+        if request.is_registered() {
+            self.breakdown.add(&request);
+            self.sessions.add(&request);
+        }
+        if self.options.keep_records {
+            self.records.push(request);
+        }
+    }
+
+    fn count(&mut self, request: &RequestRecord) {
+        let ends = &mut self.conservation;
+        *match request.ending {
+            RequestEnding::Completed => &mut ends.completed,
+            RequestEnding::TimedOut => &mut ends.timed_out,
+            RequestEnding::DroppedUnservable => &mut ends.dropped_unservable,
+            RequestEnding::RejectedByAdmission => &mut ends.rejected_by_admission,
+            RequestEnding::RejectedByRouting => &mut ends.rejected_by_routing,
+            RequestEnding::StillQueued => &mut ends.still_queued,
+            RequestEnding::StillRunning => &mut ends.still_running,
+            RequestEnding::InPipeline => &mut ends.in_pipeline,
+        } += 1;
+        if request.ending == RequestEnding::RejectedByAdmission {
+            let class = match self.labels[request.labels as usize].slo_class.as_str() {
+                "" => UNNAMED_SHED_CLASS,
+                class => class,
+            };
+            *self.shed.entry(class.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Sums up.
+    ///
+    /// # Panics
+    /// When requests were lost or counted twice, or the number of instances is not that of the requests' instances.
+    pub fn finish(mut self, run: RunFigures) -> Outcome {
+        self.conservation.injected = run.injected;
+        assert!(self.conservation.holds(), "requests are not conserved: {:?}", self.conservation);
+        assert_eq!(self.tallies.len(), run.instances.len(), "figures of every instance are needed");
+
+        let instances: Vec<_> =
+            self.tallies.iter_mut().zip(&run.instances).map(|(t, f)| Aggregate::of_instance(t, f)).collect();
+        let cluster = Aggregate::of_cluster(&self.tallies, &run.instances, &instances);
+        let thrashing = run.instances.iter().fold(0.0, |sum, figures| sum + figures.kv_thrashing_rate);
+        let kv = KvFigures {
+            preemption_rate: match cluster.completed {
+                0 => 0.0,
+                completed => cluster.preemptions as f64 / completed as f64,
+            },
+            cache_hit_rate: cluster.cache_hit_rate,
+            thrashing_rate: thrashing / run.instances.len().max(1) as f64,
+        };
+        let anomalies = Anomalies {
+            priority_inversions: self.completions.into_iter().map(Completions::inversions).sum(),
+            head_of_line_blocking: head_of_line_blocking(&run.instances),
+            rejected_by_admission: self.conservation.rejected_by_admission,
+            shed: self.shed,
+            rejected_by_routing: self.conservation.rejected_by_routing,
+            dropped_unservable: cluster.dropped_unservable,
+            timed_out: cluster.timed_out,
+            length_capped: cluster.length_capped,
+        };
+        let mut records = self.records;
+        records.sort_by(|a, b| a.arrival.cmp(&b.arrival).then_with(|| a.name.cmp(&b.name)));
+        Outcome {
+            ending: run.ending,
+            conservation: self.conservation,
+            anomalies,
+            kv,
+            classes: self.breakdown.class_figures(),
+            models: self.breakdown.model_figures(cluster.duration_s),
+            tenants: self.breakdown.tenant_figures(),
+            sessions: self.sessions.figures(),
+            trace: run.trace,
+            requests: self.options.keep_records.then_some(PerRequest {
+                records,
+                labels: self.labels,
+                session_names: run.session_names,
+            }),
+            cluster,
+            instances,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::SessionPlace;
+    use blis_kernel::{DurationHistogram, InstanceId, RequestName, Tick};
+
+    const OPTIONS: Options = Options { keep_records: true, count_inversions: true };
+
+    fn request(n: u64, arrival_ms: i64, ending: RequestEnding) -> RequestRecord {
+        RequestRecord {
+            name: RequestName::Indexed(n),
+            arrival: ms(arrival_ms),
+            input_tokens: 100,
+            output_tokens: 11,
+            produced_tokens: 0,
+            ttft: None,
+            e2e: None,
+            itl_mean_us: 0.0,
+            scheduling_delay: None,
+            labels: 0,
+            instance: Some(InstanceId(0)),
+            length_capped: false,
+            session: None,
+            ending,
+        }
+    }
+
+    fn completed(n: u64, arrival_ms: i64, ttft_ms: i64, e2e_ms: i64) -> RequestRecord {
+        RequestRecord {
+            ttft: Some(ms(ttft_ms)),
+            e2e: Some(ms(e2e_ms)),
+            itl_mean_us: (e2e_ms - ttft_ms) as f64 * 100.0,
+            scheduling_delay: Some(ms(1)),
+            produced_tokens: 11,
+            ..request(n, arrival_ms, RequestEnding::Completed)
+        }
+    }
+
+    fn ms(ms: i64) -> Tick {
+        Tick::from_us(ms * 1000)
+    }
+
+    fn figures(ended_ms: i64, output_tokens: u64) -> InstanceFigures {
+        let mut inter_token_latencies = DurationHistogram::default();
+        inter_token_latencies.add(ms(10), output_tokens);
+        let ended_at = ms(ended_ms);
+        InstanceFigures {
+            ended_at,
+            output_tokens,
+            inter_token_latencies,
+            cache_misses: 4,
+            ..Default::default()
+        }
+    }
+
+    fn run(injected: u64, instances: Vec<InstanceFigures>) -> RunFigures {
+        RunFigures {
+            ending: RunEnding::Completed,
+            injected,
+            instances,
+            session_names: Vec::new(),
+            trace: None,
+        }
+    }
+
+    fn recorder(instances: usize, labels: &[(&str, &str)]) -> Recorder {
+        let mut recorder = Recorder::new(instances, OPTIONS);
+        for (slo_class, tenant) in labels {
+            let (slo_class, tenant) = ((*slo_class).to_owned(), (*tenant).to_owned());
+            recorder.add_labels(Labels { slo_class, tenant, ..Labels::default() });
+        }
+        recorder
+    }
+
+    #[test]
+    fn ttft_counts_unfinished_requests_and_e2e_does_not() {
+        let mut recorder = recorder(1, &[("", "")]);
+        recorder.record(completed(0, 0, 10, 100));
+        recorder.record(RequestRecord { ttft: Some(ms(30)), ..request(1, 0, RequestEnding::TimedOut) });
+        recorder.record(request(2, 0, RequestEnding::StillQueued));
+        let outcome = recorder.finish(run(3, vec![figures(1000, 11)]));
+        assert_eq!((outcome.cluster.ttft_ms.count, outcome.cluster.ttft_ms.mean), (2, 20.0));
+        assert_eq!((outcome.cluster.e2e_ms.count, outcome.cluster.e2e_ms.p99), (1, 100.0));
+        assert_eq!(outcome.cluster.itl_ms.p50, 10.0);
+        assert_eq!((outcome.cluster.responses_per_s, outcome.cluster.tokens_per_s), (1.0, 11.0));
+        assert_eq!((outcome.cluster.injected(), outcome.anomalies.timed_out), (3, 1));
+    }
+
+    #[test]
+    fn without_completions_latencies_and_rates_are_zero() {
+        let mut recorder = recorder(1, &[("", "")]);
+        recorder.record(RequestRecord { ttft: Some(ms(30)), ..request(1, 0, RequestEnding::StillRunning) });
+        let outcome = recorder.finish(run(1, vec![figures(1000, 0)]));
+        assert_eq!(outcome.cluster.ttft_ms, crate::Distribution::default());
+        assert_eq!(outcome.cluster.responses_per_s, 0.0);
+    }
+
+    #[test]
+    fn the_cluster_sums_its_instances_and_averages_their_hit_rates() {
+        let mut recorder = recorder(2, &[("", "")]);
+        recorder.record(completed(0, 0, 10, 100));
+        recorder.record(RequestRecord { instance: Some(InstanceId(1)), ..completed(1, 5, 20, 300) });
+        let hits = InstanceFigures { cache_hits: 4, preemptions: 3, ..figures(2000, 11) };
+        let outcome = recorder.finish(run(2, vec![hits, figures(500, 11)]));
+        assert_eq!(outcome.instances[0].cache_hit_rate, 0.5);
+        assert_eq!((outcome.kv.cache_hit_rate, outcome.kv.preemption_rate), (0.25, 1.5));
+        assert_eq!((outcome.cluster.duration_s, outcome.cluster.e2e_ms.mean), (2.0, 200.0));
+        assert_eq!(outcome.instances[1].duration_s, 0.5);
+    }
+
+    #[test]
+    fn rejected_requests_are_shed_by_class_and_appear_in_no_latency() {
+        let mut recorder = recorder(1, &[("", ""), ("batch", "")]);
+        let rejected = |n, labels| RequestRecord {
+            instance: None,
+            labels,
+            ..request(n, 0, RequestEnding::RejectedByAdmission)
+        };
+        recorder.record(rejected(0, 0));
+        recorder.record(rejected(1, 1));
+        recorder.record(rejected(2, 1));
+        let outcome = recorder.finish(run(3, vec![figures(0, 0)]));
+        let shed: Vec<_> = outcome.anomalies.shed.iter().map(|(class, n)| (class.as_str(), *n)).collect();
+        assert_eq!(shed, [("batch", 2), ("standard", 1)]);
+        assert!(outcome.classes.is_empty());
+        assert_eq!(outcome.cluster.injected(), 0);
+    }
+
+    #[test]
+    fn classes_and_tenants_are_kept_apart() {
+        let mut recorder = recorder(1, &[("batch", "a"), ("", "b"), ("critical", "c")]);
+        recorder.record(completed(0, 0, 10, 100));
+        recorder.record(RequestRecord { labels: 1, ..completed(1, 0, 20, 40) });
+        recorder.record(RequestRecord { labels: 2, ..request(2, 0, RequestEnding::TimedOut) });
+        let outcome = recorder.finish(run(3, vec![figures(1000, 22)]));
+        assert_eq!(outcome.classes.keys().collect::<Vec<_>>(), ["batch", "default"]);
+        assert_eq!(outcome.classes["default"].itl_mean_us.mean, 2000.0);
+        let tenants = outcome.tenants.unwrap();
+        assert_eq!((tenants.by_name.len(), tenants.jain_index), (2, 1.0));
+    }
+
+    #[test]
+    fn a_session_lasts_from_its_first_arrival_to_its_last_completion() {
+        let mut recorder = recorder(1, &[("", "")]);
+        let place = |session, round| Some(SessionPlace { session, round });
+        recorder.record(RequestRecord { session: place(0, 0), ..completed(0, 100, 10, 50) });
+        recorder.record(RequestRecord { session: place(0, 1), ..completed(1, 400, 6, 60) });
+        recorder.record(RequestRecord { session: place(1, 0), ..request(2, 0, RequestEnding::TimedOut) });
+        let sessions = recorder.finish(run(3, vec![figures(1000, 22)])).sessions.unwrap();
+        assert_eq!((sessions.sessions, sessions.duration_ms.count, sessions.duration_ms.mean), (2, 1, 360.0));
+        assert_eq!((sessions.ttft_cold_ms.mean, sessions.ttft_warm_ms.mean), (10.0, 6.0));
+    }
+
+    #[test]
+    fn records_come_in_order_of_arrival_then_name_as_text() {
+        let mut recorder = recorder(1, &[("", "")]);
+        for (n, at) in [(9, 5), (10, 5), (3, 0)] {
+            recorder.record(completed(n, at, 1, 2));
+        }
+        let requests = recorder.finish(run(3, vec![figures(1000, 0)])).requests.unwrap();
+        let names: Vec<_> = requests.records.iter().map(|r| r.name.to_string()).collect();
+        assert_eq!(names, ["request_3", "request_10", "request_9"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "not conserved")]
+    fn a_lost_request_is_noticed() {
+        recorder(1, &[]).finish(run(1, vec![figures(0, 0)]));
+    }
+}
