@@ -1,5 +1,18 @@
 //! One serving instance: wait queue, batch formation, KV cache, steps.
+//!
+//! The engine knows nothing of the cluster: requests are [submitted](Instance::submit), events run up to a point in
+//! time, and requests that left are drained. LoRA adapters and the offload chain will stand beside [`kv`]: adapters as
+//! a gate in admission and a factor on the step time, the chain as another tier below the GPU blocks.
 
 pub mod config;
+mod formation;
+pub mod instance;
+pub mod kv;
+mod lockstep;
+pub mod request;
+mod settle;
 
 pub use config::{CpuTierConfig, InstanceConfig};
+pub use instance::{Counters, Instance};
+pub use kv::{BlockKeys, IndexChange};
+pub use request::{Ended, Ending, Submission};

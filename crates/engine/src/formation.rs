@@ -1,0 +1,400 @@
+//! Batch formation: who gets how many tokens in the next step.
+//!
+//! First the running requests, in batch order; then the wait queue. Running requests may evict one another for KV
+//! blocks; nobody is admitted in a step with an eviction.
+
+use crate::instance::{Instance, SlotRef, Step};
+use crate::request::{Ending, Pace, Place};
+use blis_kernel::Tick;
+use blis_latency::{Batch, Prefill};
+use blis_policy::preemption::Running;
+
+impl Instance {
+    /// A step starts at `now`: form the batch, ask the latency model, and either settle its effects at once (Q1) or
+    /// when it ends.
+    pub(crate) fn run_step(&mut self, now: Tick) {
+        if self.batch.is_empty() && self.waiting.is_empty() {
+            self.step = Step::None;
+            return;
+        }
+        self.counters.steps += 1;
+        if self.queue_is_dirty && !self.order.is_fifo() {
+            self.order.sort(self.waiting.make_contiguous());
+        }
+        self.queue_is_dirty = false;
+        let evicted = self.form(now);
+        self.counters.queue_length_sum += self.waiting.len() as u64;
+        if self.batch.is_empty() && !evicted {
+            self.step = if self.waiting.is_empty() { Step::None } else { Step::Stalled };
+            return;
+        }
+        self.lockstep.step_formed();
+        self.counters.peak_kv_blocks = self.counters.peak_kv_blocks.max(self.kv.used_blocks());
+        let advance = (self.step_time() + self.kv.take_transfer_latency()).max(Tick::ONE);
+        let end = now + advance;
+        if self.semantics.step_effects_at_start {
+            self.settle(now, end);
+        } else {
+            self.step = Step::Running { start: now, end };
+        }
+    }
+
+    /// Duration of the formed step according to the latency model.
+    fn step_time(&mut self) -> Tick {
+        self.scratch_prefills.clear();
+        for &SlotRef { slot, .. } in &self.forward {
+            let request = &self.requests[slot as usize];
+            if request.scheduled > 0 {
+                // A request admitted in this step still has no progress, even when its prefix was cached.
+                let progress =
+                    if request.batch_sequence >= self.admitted_from { 0 } else { request.progress };
+                self.scratch_prefills.push(Prefill {
+                    prompt_tokens: request.target,
+                    progress,
+                    new_tokens: request.scheduled,
+                });
+            }
+        }
+        let (mut decodes, mut context) = (self.lockstep.members, self.lockstep.context_tokens);
+        for &slot in &self.alone {
+            let request = &self.requests[slot as usize];
+            if request.scheduled > 0 {
+                decodes += 1;
+                context += request.progress;
+            }
+        }
+        self.scratch_contexts.clear();
+        if self.wants_decode_contexts {
+            for &slot in &self.batch {
+                let request = &self.requests[slot as usize];
+                let decodes = matches!(request.pace, Pace::Lockstep { .. })
+                    || (request.pace == Pace::Alone
+                        && request.scheduled > 0
+                        && request.progress >= request.target);
+                if decodes {
+                    self.scratch_contexts.push(self.progress(slot));
+                }
+            }
+        }
+        self.latency.step_time(&Batch {
+            prefills: &self.scratch_prefills,
+            decodes,
+            decode_context_tokens: context,
+            decode_contexts: &self.scratch_contexts,
+            others: 0,
+        })
+    }
+
+    /// Forms the batch; returns whether anybody was evicted.
+    fn form(&mut self, now: Tick) -> bool {
+        self.forward.clear();
+        self.admitted_from = self.next_batch_sequence;
+        let (budget, evicted) = if self.blocks_and_budget_suffice() {
+            (self.continue_in_bulk(), false)
+        } else {
+            self.continue_one_by_one(now)
+        };
+        if !evicted {
+            self.admit(now, budget);
+        }
+        assert!(self.batch.len() <= self.config.max_num_seqs as usize, "the batch is larger than allowed");
+        evicted
+    }
+
+    /// Tokens that a request in prefill gets with this much of the budget left.
+    #[inline]
+    fn chunk(&self, missing: u64, budget: u64) -> u64 {
+        let threshold = u64::from(self.config.long_prefill_token_threshold);
+        let wanted = if threshold > 0 { missing.min(threshold) } else { missing };
+        wanted.min(budget)
+    }
+
+    /// Whether every running request can have what it would take, so that the order among them does not matter.
+    fn blocks_and_budget_suffice(&self) -> bool {
+        if self.kv.needs_listed_keys() {
+            return false;
+        }
+        let mut budget = u64::from(self.config.max_num_batched_tokens);
+        let decodes = self.lockstep.members + self.alone.len() as u64;
+        if decodes > budget {
+            return false;
+        }
+        budget -= decodes;
+        let mut need = u64::from(self.lockstep.private_blocks_due() + self.lockstep.listed_blocks_due());
+        for &slot in &self.alone {
+            need += self.kv.blocks_for(slot, 1);
+        }
+        if let Some(&first) = self.prefilling.first() {
+            let last_decode = self
+                .alone
+                .last()
+                .map_or(0, |&slot| self.requests[slot as usize].batch_sequence)
+                .max(if self.lockstep.members > 0 { self.lockstep.last_sequence } else { 0 });
+            let in_order = decodes == 0 || self.requests[first as usize].batch_sequence > last_decode;
+            if !in_order && (self.lockstep.listed_edges_due() || !self.alone.is_empty()) {
+                return false;
+            }
+            for &slot in &self.prefilling {
+                let request = &self.requests[slot as usize];
+                let missing = request.target - request.progress;
+                let tokens = self.chunk(missing, budget);
+                if !in_order && tokens < self.chunk(missing, u64::MAX) {
+                    return false;
+                }
+                budget -= tokens;
+                need += self.kv.blocks_for(slot, tokens);
+            }
+        }
+        need <= u64::from(self.kv.free_blocks())
+    }
+
+    /// Every running request gets what it would take. Returns the budget left.
+    fn continue_in_bulk(&mut self) -> u64 {
+        let mut budget = u64::from(self.config.max_num_batched_tokens);
+        budget -= self.lockstep.members + self.alone.len() as u64;
+        let private = self.lockstep.private_blocks_due();
+        if private > 0 {
+            self.kv.take_in_bulk(private);
+        }
+        let mut slots = std::mem::take(&mut self.scratch_slots);
+        slots.clear();
+        if self.lockstep.listed_edges_due() {
+            self.lockstep.collect_listed_edges(&mut slots);
+        }
+        slots.extend_from_slice(&self.alone);
+        if slots.len() > 1 {
+            slots.sort_unstable_by_key(|&slot| self.requests[slot as usize].batch_sequence);
+        }
+        for &slot in &slots {
+            if self.requests[slot as usize].pace == Pace::Alone {
+                let position = self.requests[slot as usize].progress;
+                let extended = self.kv.extend_decode(slot, position);
+                assert!(extended, "blocks were counted before the step was formed");
+                self.requests[slot as usize].scheduled = 1;
+            } else {
+                self.extend_listed_member(slot);
+            }
+        }
+        self.scratch_slots = slots;
+        for i in 0..self.prefilling.len() {
+            let slot = self.prefilling[i];
+            let request = &self.requests[slot as usize];
+            let (from, missing) = (request.progress, request.target - request.progress);
+            let tokens = self.chunk(missing, budget);
+            budget -= tokens;
+            self.requests[slot as usize].scheduled = tokens;
+            if tokens > 0 {
+                let extended = self.kv.extend_prefill(slot, from, from + tokens, 0);
+                assert!(extended, "blocks were counted before the step was formed");
+                self.push_forward(slot);
+            }
+        }
+        budget
+    }
+
+    fn push_forward(&mut self, slot: u32) {
+        let generation = self.requests[slot as usize].generation;
+        self.forward.push(SlotRef { slot, generation });
+    }
+
+    /// The running requests in batch order, each taking from the budget and the blocks what is left, and evicting
+    /// others when blocks run out. Returns the budget left and whether anybody was evicted.
+    fn continue_one_by_one(&mut self, now: Tick) -> (u64, bool) {
+        for i in 0..self.batch.len() {
+            let slot = self.batch[i];
+            self.requests[slot as usize].scheduled = 0;
+            if matches!(self.requests[slot as usize].pace, Pace::Lockstep { .. }) {
+                self.kv_detach(slot);
+            }
+        }
+        self.lockstep.kv_detached = true;
+
+        let mut budget = u64::from(self.config.max_num_batched_tokens);
+        let mut evicted = false;
+        let mut i = 0;
+        while i < self.batch.len() && budget > 0 {
+            let slot = self.batch[i];
+            let request = &self.requests[slot as usize];
+            let in_prefill = request.in_prefill();
+            let from = self.progress(slot);
+            let tokens = if in_prefill { self.chunk(request.target - from, budget) } else { 1 };
+            let Some(position) =
+                self.extend_or_evict(now, slot, i, from, tokens, in_prefill, &mut budget, &mut evicted)
+            else {
+                break;
+            };
+            self.requests[slot as usize].scheduled = tokens;
+            budget -= tokens;
+            i = position + 1;
+        }
+
+        for i in 0..self.batch.len() {
+            let slot = self.batch[i];
+            if !matches!(self.requests[slot as usize].pace, Pace::Lockstep { .. }) {
+                continue;
+            }
+            if self.requests[slot as usize].scheduled > 0 {
+                let formed = self.lockstep.formed + 1;
+                self.kv_attach(slot, formed);
+            } else {
+                self.leave_lockstep_alone(slot);
+                self.insert_alone(slot);
+            }
+        }
+        self.lockstep.kv_detached = false;
+        for i in 0..self.prefilling.len() {
+            let slot = self.prefilling[i];
+            if self.requests[slot as usize].scheduled > 0 {
+                self.push_forward(slot);
+            }
+        }
+        (budget, evicted)
+    }
+
+    /// Allocates for the request at position `at` of the batch, evicting others or in the end itself while blocks are
+    /// short. Returns its position after the evictions, or `None` when it was evicted.
+    #[allow(clippy::too_many_arguments)] // the loop state of the one caller
+    fn extend_or_evict(
+        &mut self,
+        now: Tick,
+        slot: u32,
+        mut at: usize,
+        from: u64,
+        tokens: u64,
+        in_prefill: bool,
+        budget: &mut u64,
+        evicted: &mut bool,
+    ) -> Option<usize> {
+        loop {
+            let extended = if in_prefill {
+                self.kv.extend_prefill(slot, from, from + tokens, 0)
+            } else {
+                self.kv.extend_decode(slot, from)
+            };
+            if extended {
+                return Some(at);
+            }
+            *evicted = true;
+            let v = self.choose_victim();
+            let victim = self.batch[v];
+            *budget += std::mem::take(&mut self.requests[victim as usize].scheduled);
+            self.evict(victim, v);
+            if v < at {
+                at -= 1;
+            }
+            if victim == slot {
+                if self.batch.is_empty() && self.can_never_grow(slot, from + tokens) {
+                    self.waiting.pop_front();
+                    self.kv.release(slot, false);
+                    self.requests[slot as usize].recorded_ttft = None;
+                    self.counters.dropped_unservable += 1;
+                    self.leave(slot, Ending::Unservable, now);
+                }
+                return None;
+            }
+        }
+    }
+
+    /// Whether a request that just evicted itself, alone in the batch, would do so for ever (Q10).
+    fn can_never_grow(&mut self, slot: u32, tokens: u64) -> bool {
+        let request = &mut self.requests[slot as usize];
+        request.lone_evictions = request.lone_evictions.saturating_add(1);
+        let attempts = if !self.semantics.fully_cached_prompt_is_free {
+            1
+        } else if self.config.horizon == Tick::MAX {
+            // Where a fully cached prompt is free, the next attempt may hold less and succeed, but not the one after.
+            3
+        } else {
+            // The reference goes on until the horizon.
+            return false;
+        };
+        let size = u64::from(self.config.block_tokens);
+        request.lone_evictions >= attempts && tokens.div_ceil(size) > u64::from(self.kv.capacity())
+    }
+
+    fn choose_victim(&self) -> usize {
+        if self.victim.is_tail() {
+            return self.batch.len() - 1;
+        }
+        let running: Vec<_> = self
+            .batch
+            .iter()
+            .map(|&slot| {
+                let request = &self.requests[slot as usize];
+                Running { priority: request.priority, arrival: request.arrival }
+            })
+            .collect();
+        self.victim.choose(&running)
+    }
+
+    /// The request goes back to the front of the wait queue.
+    fn evict(&mut self, slot: u32, position: usize) {
+        self.counters.preemptions += 1;
+        if self.semantics.regenerate_after_preemption {
+            self.withdraw_tokens(slot);
+            self.lockstep_leave(slot);
+            let request = &mut self.requests[slot as usize];
+            request.itl.clear();
+            request.first_token = None;
+        } else {
+            self.leave_lockstep_alone(slot);
+            let request = &mut self.requests[slot as usize];
+            if request.progress >= request.target {
+                request.target = request.progress + 1;
+            }
+        }
+        self.kv.release(slot, true);
+        self.batch.remove(position);
+        self.prefilling.retain(|&s| s != slot);
+        self.alone.retain(|&s| s != slot);
+        let request = &mut self.requests[slot as usize];
+        request.progress = 0;
+        request.pace = Pace::Prefill;
+        let prompt_blocks = request.target / u64::from(self.config.block_tokens);
+        self.kv.set_prompt_blocks(slot, prompt_blocks as u32);
+        self.push_waiting(slot, true);
+    }
+
+    /// The wait queue, from its head, until somebody does not fit.
+    fn admit(&mut self, now: Tick, mut budget: u64) {
+        let size = u64::from(self.config.block_tokens);
+        while budget > 0
+            && self.batch.len() < self.config.max_num_seqs as usize
+            && let Some(head) = self.waiting.front()
+        {
+            let slot = head.slot;
+            let target = self.requests[slot as usize].target;
+            let findable =
+                if self.semantics.fully_cached_prompt_is_free { target } else { target.saturating_sub(1) }
+                    / size;
+            let mut cached = self.kv.cached_blocks(slot, findable as u32);
+            if !self.semantics.reload_without_credit && self.kv.reload(slot, cached) > 0 {
+                cached = self.kv.cached_blocks(slot, findable as u32);
+            }
+            let start = u64::from(cached) * size;
+            let tokens = self.chunk(target - start, budget);
+            if !self.kv.extend_prefill(slot, start, start + tokens, cached) {
+                return;
+            }
+            self.waiting.pop_front();
+            budget -= tokens;
+            let request = &mut self.requests[slot as usize];
+            request.place = Place::Running;
+            request.progress = start;
+            request.scheduled = tokens;
+            request.scheduling_delay = Some(now - request.arrival);
+            request.batch_sequence = self.next_batch_sequence;
+            self.next_batch_sequence += 1;
+            self.batch.push(slot);
+            self.prefilling.push(slot);
+            self.push_forward(slot);
+        }
+    }
+
+    /// Puts a request that decodes alone into its list, in batch order.
+    pub(crate) fn insert_alone(&mut self, slot: u32) {
+        let sequence = self.requests[slot as usize].batch_sequence;
+        let at = self.alone.partition_point(|&s| self.requests[s as usize].batch_sequence < sequence);
+        self.alone.insert(at, slot);
+    }
+}

@@ -1,0 +1,174 @@
+//! The effects of a step: tokens, first tokens, completions.
+
+use crate::instance::{Instance, SlotRef, Step};
+use crate::request::{Ended, Ending, Pace};
+use blis_kernel::Tick;
+
+impl Instance {
+    /// The step of `start .. end` has its effects. Called at its end, or at its start under Q1.
+    pub(crate) fn settle(&mut self, start: Tick, end: Tick) {
+        let itl = end - start + self.token_processing;
+        let tokens = self.lockstep.step_settled(itl, end);
+        if tokens > 0 {
+            self.itl.add(itl, tokens);
+        }
+        let mut anybody_finishes = false;
+        for i in 0..self.alone.len() {
+            let slot = self.alone[i];
+            let request = &mut self.requests[slot as usize];
+            if request.scheduled == 0 {
+                continue;
+            }
+            let latency = if self.semantics.idle_steps_uncounted {
+                itl
+            } else {
+                end - request.last_token_at + self.token_processing
+            };
+            request.itl.push(latency);
+            request.last_token_at = end;
+            request.progress += 1;
+            if request.progress >= request.finish_progress {
+                request.finishing = true;
+                anybody_finishes = true;
+            }
+        }
+        while let Some(who) = self.lockstep.pop_finished() {
+            // An entry from before a preemption comes too early.
+            let request = &self.requests[who.slot as usize];
+            let is_finished = self.is_alive(who)
+                && matches!(request.pace, Pace::Lockstep { .. })
+                && self.progress(who.slot) >= request.finish_progress;
+            if is_finished {
+                self.requests[who.slot as usize].finishing = true;
+                anybody_finishes = true;
+            }
+        }
+        anybody_finishes |= self.settle_prefill(end);
+        if self.kv.needs_listed_keys() {
+            for i in 0..self.batch.len() {
+                self.kv.mirror(self.batch[i]);
+            }
+        }
+        if anybody_finishes {
+            self.complete_finished(end);
+        }
+        if self.lockstep.log_is_long() {
+            self.trim_log();
+        }
+        self.step =
+            if self.batch.is_empty() && self.waiting.is_empty() { Step::None } else { Step::Due(end) };
+    }
+
+    /// Prompt tokens of the step; whoever has processed its whole prompt gets a token. Returns whether anybody
+    /// finishes with it.
+    fn settle_prefill(&mut self, end: Tick) -> bool {
+        if self.forward.is_empty() {
+            return false;
+        }
+        let mut anybody_finishes = false;
+        let forward = std::mem::take(&mut self.forward);
+        for &who in &forward {
+            if !self.is_alive(who) {
+                continue;
+            }
+            let slot = who.slot;
+            let request = &mut self.requests[slot as usize];
+            request.progress += std::mem::take(&mut request.scheduled);
+            if request.progress < request.target {
+                continue;
+            }
+            let resumed = request.first_token.is_some();
+            if resumed {
+                request.itl.push(end - request.last_token_at + self.token_processing);
+            } else {
+                let ttft = end + self.token_processing - request.arrival;
+                request.first_token = Some(ttft);
+                request.recorded_ttft = Some(ttft);
+            }
+            request.last_token_at = end;
+            if request.progress >= request.finish_progress {
+                request.finishing = true;
+                anybody_finishes = true;
+                continue;
+            }
+            if resumed {
+                request.pace = Pace::Alone;
+                self.insert_alone(slot);
+            } else {
+                self.lockstep_join(slot);
+            }
+        }
+        self.forward = forward;
+        self.forward.clear();
+        let requests = &self.requests;
+        self.prefilling.retain(|&slot| {
+            let request = &requests[slot as usize];
+            request.progress < request.target && !matches!(request.pace, Pace::Lockstep { .. })
+        });
+        anybody_finishes
+    }
+
+    fn complete_finished(&mut self, end: Tick) {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.retain(|&slot| {
+            if self.requests[slot as usize].finishing {
+                self.complete(slot, end);
+                false
+            } else {
+                true
+            }
+        });
+        self.batch = batch;
+        let requests = &self.requests;
+        self.alone.retain(|&slot| !requests[slot as usize].finishing);
+    }
+
+    /// A request has its last token.
+    fn complete(&mut self, slot: u32, end: Tick) {
+        let lockstep = self.lockstep_leave(slot);
+        let request = &self.requests[slot as usize];
+        let (intervals, total) = lockstep.unwrap_or_else(|| {
+            for &itl in &request.itl {
+                self.itl.add(itl, 1);
+            }
+            (request.itl.len() as u64, request.itl.iter().fold(Tick::ZERO, |sum, &itl| sum + itl))
+        });
+        let (input, output) = (u64::from(request.input), u64::from(request.output));
+        let (progress, capped) = (request.progress, request.capped);
+        // The last token takes a slot too, though nobody reads it (Q6).
+        if !capped && output > 0 && progress < input + output && !self.kv.extend_decode(slot, progress) {
+            self.counters.kv_allocation_failures += 1;
+        }
+        self.kv.release(slot, false);
+        let generated = (progress - input + 1).min(output);
+        let request = &self.requests[slot as usize];
+        let first_token = request.first_token.expect("a finished request has its first token");
+        let overhead = if output > 0 { self.post_decode } else { Tick::ZERO };
+        let ended = Ended {
+            handle: request.handle,
+            ending: if capped { Ending::LengthCapped } else { Ending::Completed },
+            at: end,
+            ttft: request.recorded_ttft,
+            e2e: Some(first_token + total + overhead),
+            itl_mean_us: if intervals == 0 { 0.0 } else { total.as_us() as f64 / intervals as f64 },
+            scheduling_delay: request.scheduling_delay,
+            output_tokens: generated as u32,
+        };
+        self.counters.completed += 1;
+        self.counters.length_capped += u64::from(capped);
+        self.counters.output_tokens += generated;
+        if end <= self.config.horizon {
+            self.left_at = self.left_at.max(end);
+        }
+        self.leave_with(slot, ended);
+    }
+
+    /// Takes a running request out of the batch and its lists; its KV account is current afterwards.
+    pub(crate) fn leave_batch(&mut self, slot: u32) {
+        self.lockstep_leave(slot);
+        self.batch.retain(|&s| s != slot);
+        self.prefilling.retain(|&s| s != slot);
+        self.alone.retain(|&s| s != slot);
+        self.forward.retain(|&SlotRef { slot: s, .. }| s != slot);
+    }
+}
