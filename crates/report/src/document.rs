@@ -1,0 +1,157 @@
+//! `--format json`: one document with every section. Units are part of the keys.
+
+use crate::json::{self, Object};
+use blis_kernel::InstanceId;
+use blis_metrics::{
+    Aggregate, Anomalies, ClassFigures, Conservation, Distribution, Fitness, ModelFigures, Outcome,
+    RunEnding, SessionFigures, Tenants, TraceSummary,
+};
+
+/// Everything that a run found, as JSON ending in a newline.
+pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
+    let mut text = json::object(|o| {
+        write_ending(o, &outcome.ending);
+        o.object("requests", |o| write_conservation(o, &outcome.conservation));
+        o.object("cluster", |o| write_aggregate(o, &outcome.cluster));
+        o.array("instances", outcome.instances.iter().enumerate(), |o, (index, instance)| {
+            o.field("instance", InstanceId(index as u32).to_string());
+            write_aggregate(o, instance);
+        });
+        o.object("anomalies", |o| write_anomalies(o, &outcome.anomalies));
+        o.object("kv_cache", |o| {
+            o.field("preemptions_per_completed_request", outcome.kv.preemption_rate);
+            o.field("cache_hit_rate", outcome.kv.cache_hit_rate);
+            o.field("thrashing_rate", outcome.kv.thrashing_rate);
+        });
+        o.object("slo_classes", |o| {
+            outcome.classes.iter().for_each(|(name, class)| o.object(name, |o| write_class(o, class)));
+        });
+        o.object("models", |o| {
+            outcome.models.iter().for_each(|(name, model)| o.object(name, |o| write_model(o, model)));
+        });
+        if let Some(tenants) = &outcome.tenants {
+            o.object("tenants", |o| write_tenants(o, tenants));
+        }
+        if let Some(sessions) = &outcome.sessions {
+            o.object("sessions", |o| write_sessions(o, sessions));
+        }
+        if let Some(trace) = &outcome.trace {
+            o.object("decisions", |o| write_trace(o, trace));
+        }
+        if let Some(fitness) = fitness {
+            o.object("fitness", |o| {
+                o.field("score", fitness.score);
+                o.object("components", |o| {
+                    fitness.components.iter().for_each(|(key, value)| o.field(key, *value));
+                });
+            });
+        }
+    });
+    text.push('\n');
+    text
+}
+
+fn write_ending(o: &mut Object<'_>, ending: &RunEnding) {
+    match ending {
+        RunEnding::Completed => o.field("ending", "completed"),
+        RunEnding::HorizonReached => o.field("ending", "horizon_reached"),
+        RunEnding::Deadlock(why) => {
+            o.field("ending", "deadlock");
+            o.field("deadlock", why);
+        }
+    }
+}
+
+fn write_conservation(o: &mut Object<'_>, requests: &Conservation) {
+    o.field("injected", requests.injected);
+    o.field("completed", requests.completed);
+    o.field("timed_out", requests.timed_out);
+    o.field("dropped_unservable", requests.dropped_unservable);
+    o.field("rejected_by_admission", requests.rejected_by_admission);
+    o.field("rejected_by_routing", requests.rejected_by_routing);
+    o.field("still_queued", requests.still_queued);
+    o.field("still_running", requests.still_running);
+    o.field("in_pipeline", requests.in_pipeline);
+}
+
+fn write_aggregate(o: &mut Object<'_>, a: &Aggregate) {
+    o.field("completed_requests", a.completed);
+    o.field("still_queued", a.still_queued);
+    o.field("still_running", a.still_running);
+    o.field("dropped_unservable", a.dropped_unservable);
+    o.field("timed_out", a.timed_out);
+    o.field("length_capped", a.length_capped);
+    o.field("input_tokens", a.input_tokens);
+    o.field("output_tokens", a.output_tokens);
+    o.field("duration_s", a.duration_s);
+    o.field("requests_per_s", a.responses_per_s);
+    o.field("output_tokens_per_s", a.tokens_per_s);
+    write_distribution(o, "ttft_ms", a.ttft_ms, 1.0);
+    write_distribution(o, "itl_ms", a.itl_ms, 1.0);
+    write_distribution(o, "e2e_ms", a.e2e_ms, 1.0);
+    write_distribution(o, "scheduling_delay_ms", a.scheduling_delay_ms, 1.0);
+    o.field("preemptions", a.preemptions);
+    o.field("kv_allocation_failures", a.kv_allocation_failures);
+    o.field("cache_hit_rate", a.cache_hit_rate);
+    o.field("peak_kv_utilization", a.peak_kv_utilization);
+}
+
+/// Writes a distribution, each figure divided by `divisor`.
+fn write_distribution(o: &mut Object<'_>, key: &str, d: Distribution, divisor: f64) {
+    o.object(key, |o| {
+        o.field("count", d.count);
+        for (name, value) in
+            [("mean", d.mean), ("p50", d.p50), ("p90", d.p90), ("p95", d.p95), ("p99", d.p99)]
+        {
+            o.field(name, value / divisor);
+        }
+    });
+}
+
+fn write_anomalies(o: &mut Object<'_>, anomalies: &Anomalies) {
+    o.field("priority_inversions", anomalies.priority_inversions);
+    o.field("head_of_line_blocking_instances", anomalies.head_of_line_blocking);
+    o.object("shed_by_class", |o| anomalies.shed.iter().for_each(|(class, shed)| o.field(class, *shed)));
+}
+
+const US_PER_MS: f64 = 1e3;
+
+fn write_class(o: &mut Object<'_>, class: &ClassFigures) {
+    write_distribution(o, "ttft_ms", class.ttft_us, US_PER_MS);
+    write_distribution(o, "mean_itl_ms", class.itl_mean_us, US_PER_MS);
+    write_distribution(o, "e2e_ms", class.e2e_us, US_PER_MS);
+}
+
+fn write_model(o: &mut Object<'_>, model: &ModelFigures) {
+    write_distribution(o, "ttft_ms", model.ttft_us, US_PER_MS);
+    write_distribution(o, "e2e_ms", model.e2e_us, US_PER_MS);
+    o.field("requests_per_s", model.responses_per_s);
+    o.field("output_tokens_per_s", model.tokens_per_s);
+}
+
+fn write_tenants(o: &mut Object<'_>, tenants: &Tenants) {
+    o.field("jain_index", tenants.jain_index);
+    o.object("by_name", |o| {
+        for (name, figures) in &tenants.by_name {
+            o.object(name, |o| {
+                o.field("completed_requests", figures.completed);
+                o.field("output_tokens", figures.output_tokens);
+            });
+        }
+    });
+}
+
+fn write_sessions(o: &mut Object<'_>, sessions: &SessionFigures) {
+    o.field("count", sessions.sessions);
+    write_distribution(o, "ttft_cold_ms", sessions.ttft_cold_ms, 1.0);
+    write_distribution(o, "ttft_warm_ms", sessions.ttft_warm_ms, 1.0);
+    write_distribution(o, "duration_ms", sessions.duration_ms, 1.0);
+}
+
+fn write_trace(o: &mut Object<'_>, trace: &TraceSummary) {
+    o.field("admitted", trace.admitted);
+    o.field("rejected", trace.rejected);
+    o.object("routed", |o| trace.targets.iter().for_each(|(id, n)| o.field(&id.to_string(), *n)));
+    o.field("regret_mean", trace.regret_mean());
+    o.field("regret_max", trace.regret_max);
+}

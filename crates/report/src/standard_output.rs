@@ -1,0 +1,151 @@
+//! The blocks on standard output, in their fixed order. A block without anything to say is left out.
+
+use crate::json;
+use crate::metrics_file::{CLUSTER, write_aggregate};
+use blis_kernel::InstanceId;
+use blis_metrics::{
+    Aggregate, Anomalies, ClassFigures, Distribution, Fitness, KvFigures, ModelFigures, Outcome,
+    SessionFigures, Tenants, TraceSummary,
+};
+use std::collections::BTreeMap;
+use std::fmt::{Result, Write};
+
+/// Said once at the top of the blocks whose latencies carry no unit.
+const UNIT_LINE: &str = "latencies in us";
+
+/// Everything that a run prints, ending in a newline.
+pub fn standard_output(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
+    let mut out = String::new();
+    write_all(&mut out, outcome, fitness).expect("a string takes everything");
+    out
+}
+
+fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> Result {
+    if outcome.instances.len() > 1 {
+        for (index, instance) in outcome.instances.iter().enumerate() {
+            write_metrics(out, &InstanceId(index as u32).to_string(), instance)?;
+        }
+    }
+    write_metrics(out, CLUSTER, &outcome.cluster)?;
+    if let Some(fitness) = fitness {
+        write_fitness(out, fitness)?;
+    }
+    if outcome.anomalies.any() {
+        write_anomalies(out, &outcome.anomalies)?;
+    }
+    if outcome.kv != KvFigures::default() {
+        write_kv(out, outcome.kv)?;
+    }
+    if outcome.classes.len() > 1 {
+        write_classes(out, &outcome.classes)?;
+    }
+    if !outcome.models.is_empty() {
+        write_models(out, &outcome.models)?;
+    }
+    if let Some(tenants) = &outcome.tenants {
+        write_tenants(out, tenants)?;
+    }
+    if let Some(sessions) = &outcome.sessions {
+        write_sessions(out, sessions)?;
+    }
+    if let Some(trace) = &outcome.trace {
+        write_trace(out, trace)?;
+    }
+    Ok(())
+}
+
+fn write_metrics(out: &mut String, instance_id: &str, aggregate: &Aggregate) -> Result {
+    let body = json::object(|o| write_aggregate(o, instance_id, aggregate, false));
+    writeln!(out, "=== Simulation Metrics ===\n{body}")
+}
+
+fn write_fitness(out: &mut String, fitness: &Fitness) -> Result {
+    writeln!(out, "=== Fitness Evaluation ===\nScore: {:.6}", fitness.score)?;
+    fitness.components.iter().try_for_each(|(key, component)| writeln!(out, "  {key}: {component:.6}"))
+}
+
+fn write_anomalies(out: &mut String, anomalies: &Anomalies) -> Result {
+    writeln!(out, "=== Anomaly Counters ===")?;
+    writeln!(out, "Priority Inversions: {}", anomalies.priority_inversions)?;
+    writeln!(out, "HOL Blocking Events: {}", anomalies.head_of_line_blocking)?;
+    writeln!(out, "Rejected Requests (Admission): {}", anomalies.rejected_by_admission)?;
+    for (class, shed) in &anomalies.shed {
+        writeln!(out, "  Shed ({class}): {shed}")?;
+    }
+    writeln!(out, "Rejected Requests (Routing): {}", anomalies.rejected_by_routing)?;
+    writeln!(out, "Dropped Unservable: {}", anomalies.dropped_unservable)?;
+    writeln!(out, "Timed Out Requests: {}", anomalies.timed_out)?;
+    writeln!(out, "Length-Capped Requests: {}", anomalies.length_capped)
+}
+
+fn write_kv(out: &mut String, kv: KvFigures) -> Result {
+    writeln!(out, "=== KV Cache Metrics ===")?;
+    writeln!(out, "Preemption Rate: {:.4}", kv.preemption_rate)?;
+    writeln!(out, "Cache Hit Rate: {:.4}", kv.cache_hit_rate)?;
+    writeln!(out, "KV Thrashing Rate: {:.4}", kv.thrashing_rate)
+}
+
+fn write_classes(out: &mut String, classes: &BTreeMap<String, ClassFigures>) -> Result {
+    writeln!(out, "=== Per-SLO Metrics ===\n{UNIT_LINE}")?;
+    for (class, figures) in classes {
+        writeln!(out, "  {class}:")?;
+        let rows = [("TTFT:", figures.ttft_us), ("ITL: ", figures.itl_mean_us), ("E2E: ", figures.e2e_us)];
+        for (name, Distribution { mean, p99, count, .. }) in rows {
+            writeln!(out, "    {name} mean={mean:.2} p99={p99:.2} (n={count})")?;
+        }
+    }
+    Ok(())
+}
+
+fn write_models(out: &mut String, models: &BTreeMap<String, ModelFigures>) -> Result {
+    writeln!(out, "=== Per-Model Metrics ===\n{UNIT_LINE}")?;
+    for (model, figures) in models {
+        writeln!(out, "  {model}:")?;
+        for (name, Distribution { p50, p99, count, .. }) in
+            [("TTFT:", figures.ttft_us), ("E2E: ", figures.e2e_us)]
+        {
+            writeln!(out, "    {name} p50={p50:.2} p99={p99:.2} (n={count})")?;
+        }
+        let (responses, tokens) = (figures.responses_per_s, figures.tokens_per_s);
+        writeln!(out, "    Throughput: {responses:.2} req/s, {tokens:.2} tok/s")?;
+    }
+    Ok(())
+}
+
+fn write_tenants(out: &mut String, tenants: &Tenants) -> Result {
+    writeln!(out, "=== Per-Tenant Metrics ===")?;
+    for (tenant, figures) in &tenants.by_name {
+        writeln!(out, "  {tenant}: requests={}, tokens={}", figures.completed, figures.output_tokens)?;
+    }
+    writeln!(out, "  Jain Fairness Index: {:.4}", tenants.jain_index)
+}
+
+fn write_sessions(out: &mut String, sessions: &SessionFigures) -> Result {
+    writeln!(out, "=== Session Metrics ===\n  Sessions: {}", sessions.sessions)?;
+    let rows = [
+        ("TTFT cold (round 0):", sessions.ttft_cold_ms),
+        ("TTFT warm (round≥1):", sessions.ttft_warm_ms),
+        ("Session duration:   ", sessions.duration_ms),
+    ];
+    for (name, d) in rows.iter().filter(|(_, d)| d.count > 0) {
+        let Distribution { mean, p50, p95, p99, count, .. } = d;
+        writeln!(out, "  {name} mean={mean:.2} p50={p50:.2} p95={p95:.2} p99={p99:.2} ms (n={count})")?;
+    }
+    Ok(())
+}
+
+fn write_trace(out: &mut String, trace: &TraceSummary) -> Result {
+    writeln!(out, "=== Trace Summary ===")?;
+    writeln!(out, "Total Decisions: {}", trace.admitted + trace.rejected)?;
+    writeln!(out, "  Admitted: {}", trace.admitted)?;
+    writeln!(out, "  Rejected: {}", trace.rejected)?;
+    writeln!(out, "Unique Targets: {}", trace.targets.len())?;
+    if !trace.targets.is_empty() {
+        writeln!(out, "Target Distribution:")?;
+        let mut targets: Vec<_> = trace.targets.iter().map(|(id, n)| (id.to_string(), n)).collect();
+        targets.sort();
+        targets.iter().try_for_each(|(id, n)| writeln!(out, "  {id}: {n}"))?;
+    }
+    writeln!(out, "Mean Regret: {:.6}", trace.regret_mean())?;
+    writeln!(out, "Max Regret: {:.6}", trace.regret_max)
+}
