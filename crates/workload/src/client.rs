@@ -12,7 +12,7 @@ pub const DEFAULT_PREFIX_TOKENS: u32 = 50;
 /// One client of a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Client {
-    /// What its requests are marked with.
+    /// What its requests are marked with; the prefix group is filled in from `prefix`.
     pub labels: Labels,
     /// When it sends.
     pub traffic: Traffic,

@@ -70,3 +70,16 @@ pub enum Content {
         answer_uid: u64,
     },
 }
+
+impl Content {
+    /// How many tokens of its prefix group the prompt begins with.
+    pub fn prefix_tokens(&self) -> u32 {
+        match self {
+            Self::Shared { prompt, .. } => match prompt.first() {
+                Some(&Segment::Group { tokens, .. }) => tokens,
+                _ => 0,
+            },
+            Self::Unique { .. } => 0,
+        }
+    }
+}

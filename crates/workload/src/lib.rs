@@ -5,10 +5,12 @@ pub mod content;
 pub mod request;
 mod stream;
 mod tokens;
+pub mod trace;
 pub mod workload;
 
 pub use client::{Client, Prefix, Traffic, allocate_rates};
 pub use content::{Content, GroupId, Segment};
 pub use request::{Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound};
 pub use tokens::VOCABULARY;
+pub use trace::{Trace, TraceHeader};
 pub use workload::{NormalLengths, SyntheticLoad, SyntheticParams, Workload};

@@ -33,6 +33,12 @@ pub struct Labels {
     pub model: String,
     /// LoRA adapter.
     pub adapter: String,
+    /// Name of the prefix group; how much of it a prompt repeats is in its [`Content`].
+    pub prefix_group: String,
+    /// Whether the client reads the answer as it is generated.
+    pub streaming: bool,
+    /// Time to the first token that the client hopes for, if it does.
+    pub slo_target: Option<Tick>,
 }
 
 /// One request as its client sends it.

@@ -109,7 +109,7 @@ impl WorkloadStream {
             Users::default()
         };
         Self {
-            labels: workload.clients.iter().map(|client| client.labels.clone()).collect(),
+            labels: workload.clients.iter().map(labels).collect(),
             groups,
             shapes,
             rate_clients,
@@ -124,6 +124,11 @@ impl WorkloadStream {
         self.next_uid += 1;
         self.next_uid
     }
+}
+
+fn labels(client: &Client) -> Labels {
+    let prefix_group = client.prefix.as_ref().map(|prefix| prefix.group.clone()).unwrap_or_default();
+    Labels { prefix_group, ..client.labels.clone() }
 }
 
 fn shape(index: usize, client: &Client, prefix: Option<(GroupId, u32)>) -> Shape {

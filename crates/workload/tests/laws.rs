@@ -181,6 +181,8 @@ proptest! {
                 Content::Shared { answer_uid, .. } => answer_uid,
             };
             prop_assert!(uids.insert(uid), "a uid names one request");
+            let group = workload.clients[client].prefix.as_ref().map_or("", |prefix| &prefix.group);
+            prop_assert_eq!(&source.labels()[client].prefix_group, group);
         }
         prop_assert!(source.next_arrival().is_none());
     }

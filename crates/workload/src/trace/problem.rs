@@ -1,0 +1,110 @@
+//! What can be wrong with the data of a trace.
+
+use std::fmt;
+
+/// Problems that are told one by one; more are only counted.
+const TOLD_PROBLEMS: usize = 20;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TraceProblem {
+    /// There is not even a row of names.
+    #[error("the file is empty; expected a row of column names")]
+    Empty,
+    /// A column is not there.
+    #[error(
+        "line 1: no column `{column}`; the columns request_id, input_tokens, output_tokens and arrival_time_us are needed"
+    )]
+    MissingColumn {
+        /// Its name.
+        column: &'static str,
+    },
+    /// A column is there twice.
+    #[error("line 1: column `{column}` appears more than once")]
+    RepeatedColumn {
+        /// Its name.
+        column: &'static str,
+    },
+    /// A row ends too early.
+    #[error("line {line}: {columns} columns; expected at least {needed}")]
+    ShortRow {
+        /// Line of the file, from 1.
+        line: u64,
+        /// Columns it has.
+        columns: usize,
+        /// Columns that the names ask for.
+        needed: usize,
+    },
+    /// A value cannot be used.
+    #[error("line {line}, column `{column}`: `{value}` is not {allowed}")]
+    Value {
+        /// Line of the file, from 1.
+        line: u64,
+        /// Name of the column.
+        column: &'static str,
+        /// What is written there.
+        value: String,
+        /// What may be written there.
+        allowed: &'static str,
+    },
+    /// A client gives up before it asks.
+    #[error(
+        "line {line}, column `deadline_us`: {deadline_us} is before `arrival_time_us` {arrival_us}; expected 0 or a later time"
+    )]
+    DeadlineBeforeArrival {
+        /// Line of the file, from 1.
+        line: u64,
+        /// The deadline.
+        deadline_us: i64,
+        /// The arrival.
+        arrival_us: i64,
+    },
+    /// The file cannot be read as text in columns.
+    #[error("line {line}: {message}")]
+    Unreadable {
+        /// Line of the file, from 1; 0 when unknown.
+        line: u64,
+        /// What the reader says.
+        message: String,
+    },
+}
+
+/// Everything that is wrong with the data of a trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceError {
+    /// The first problems in file order.
+    pub problems: Vec<TraceProblem>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl TraceError {
+    pub(super) fn push(&mut self, problem: TraceProblem) {
+        if self.problems.len() < TOLD_PROBLEMS {
+            self.problems.push(problem);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for TraceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.problems.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{problem}")?;
+        }
+        if self.more > 0 {
+            write!(f, "\n… and {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for TraceError {}
