@@ -62,11 +62,7 @@ impl std::error::Error for Diagnostic {}
 
 /// A message for a name that is not among the known ones: what it is, the nearest known name, all known names in
 /// order.
-pub fn unknown_name<'a>(
-    what: &str,
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Diagnostic {
+pub fn unknown_name<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Diagnostic {
     let mut known: Vec<&str> = known.into_iter().collect();
     known.sort_unstable();
     known.dedup();

@@ -82,7 +82,11 @@ mod tests {
             problem("capacity: 5\ncapacity: 6\n"),
             "b.yaml:2:1: key \"capacity\" is given twice; keep one of them"
         );
-        assert!(problem("names: []\n").ends_with("key \"capacity\" is missing"), "{}", problem("names: []\n"));
+        assert!(
+            problem("names: []\n").ends_with("key \"capacity\" is missing"),
+            "{}",
+            problem("names: []\n")
+        );
         assert!(problem("capacity: much\n").starts_with("b.yaml:1:11: "), "{}", problem("capacity: much\n"));
         assert!(problem("capacity: [\n").starts_with("b.yaml:"), "{}", problem("capacity: [\n"));
     }
