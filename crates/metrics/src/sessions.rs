@@ -4,6 +4,7 @@ use crate::column::DurationColumn;
 use crate::distribution::Distribution;
 use crate::record::RequestRecord;
 use blis_kernel::Tick;
+use blis_kernel::stats::Ascending;
 
 /// Figures of all sessions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,21 +61,22 @@ impl Sessions {
         if sessions == 0 {
             return None;
         }
-        let mut durations = DurationColumn::default();
-        for span in &self.spans {
-            if let Some(begun) = span.begun.filter(|&begun| span.last_completion > begun) {
-                durations.push(span.last_completion - begun);
-            }
-        }
         let in_ms = |column: &mut DurationColumn| {
             column.sort();
-            Distribution::of_us_in_ms(column)
+            let values_ms: Vec<f64> = (0..column.count()).map(|rank| column.at(rank) / 1000.0).collect();
+            Distribution::of(&values_ms[..])
         };
+        let completed = self.spans.iter().filter_map(|span| Some((span.begun?, span.last_completion)));
+        let mut durations_ms: Vec<f64> = completed
+            .filter(|(begun, completed)| completed > begun)
+            .map(|(begun, completed)| completed.as_ms() - begun.as_ms())
+            .collect();
+        durations_ms.sort_unstable_by(f64::total_cmp);
         Some(SessionFigures {
             sessions,
             ttft_cold_ms: in_ms(&mut self.cold),
             ttft_warm_ms: in_ms(&mut self.warm),
-            duration_ms: in_ms(&mut durations),
+            duration_ms: Distribution::of(&durations_ms[..]),
         })
     }
 }
