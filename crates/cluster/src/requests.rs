@@ -1,0 +1,44 @@
+//! Requests on their way, from arrival to end.
+
+use blis_kernel::InstanceId;
+use blis_workload::RequestSpec;
+
+/// A request in the system.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) spec: RequestSpec,
+    pub(crate) instance: Option<InstanceId>,
+}
+
+/// An arena of requests; a handle is free again once its request has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    slots: Vec<Option<InFlight>>,
+    vacant: Vec<u32>,
+}
+
+impl Requests {
+    pub(crate) fn insert(&mut self, spec: RequestSpec) -> u32 {
+        let request = Some(InFlight { spec, instance: None });
+        if let Some(handle) = self.vacant.pop() {
+            self.slots[handle as usize] = request;
+            handle
+        } else {
+            self.slots.push(request);
+            (self.slots.len() - 1) as u32
+        }
+    }
+
+    pub(crate) fn get(&self, handle: u32) -> &InFlight {
+        self.slots[handle as usize].as_ref().expect("a request in flight")
+    }
+
+    pub(crate) fn get_mut(&mut self, handle: u32) -> &mut InFlight {
+        self.slots[handle as usize].as_mut().expect("a request in flight")
+    }
+
+    pub(crate) fn remove(&mut self, handle: u32) -> InFlight {
+        self.vacant.push(handle);
+        self.slots[handle as usize].take().expect("a request in flight")
+    }
+}

@@ -1,0 +1,543 @@
+//! The event loop.
+//!
+//! Exactly one place decides what happens next: [`Cluster::next_event`], over arrivals, admissions and routings. At
+//! one tick all arrivals come first, then all admissions, then all routings, and all of them before the instances'
+//! own events. An instance's clock may lag: it is brought up to date when a decision reads it, when it gets a
+//! request, or, where the end of a request can bring another, in global order of time.
+
+use crate::plan::{AdmissionPlan, Detail, Plan, RoutingPlan};
+use crate::requests::Requests;
+use crate::signals::Signals;
+use blis_engine::{BlockKeys, Ended, Ending, Instance, Submission};
+use blis_kernel::rng::{GoRand, stream_seed};
+use blis_kernel::{InstanceId, Tick, TimerQueue};
+use blis_metrics::{
+    InstanceFigures, Options, Outcome, Recorder, RequestEnding, RequestRecord, RunEnding, RunFigures,
+    SessionPlace,
+};
+use blis_policy::Reads;
+use blis_policy::admission::{Admission, AdmissionView, AlwaysAdmit, Decision, RejectAll, TokenBucket};
+use blis_policy::registry;
+use blis_policy::routing::{
+    AlwaysBusiest, LeastLoaded, LoadRule, PromptKeys, RequestView, RoundRobin, Router, RouterView,
+};
+use blis_policy::scheduling::SchedulerKind;
+use blis_workload::content::{BlockHasher, is_private};
+use blis_workload::{RequestEnd, RequestSource, RequestSpec};
+use std::collections::VecDeque;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Simulated time.
+    pub now: Tick,
+    /// Requests that arrived.
+    pub injected: u64,
+    /// Requests that ended.
+    pub ended: u64,
+}
+
+/// Requests between two calls of the progress callback.
+const PROGRESS_EVERY_REQUESTS: u64 = 4096;
+
+/// Runs a plan to its end.
+pub fn run(plan: &Plan) -> Outcome {
+    run_with_progress(plan, &mut |_| {})
+}
+
+/// Runs a plan to its end and tells now and then how far it is. The callback cannot change anything.
+pub fn run_with_progress(plan: &Plan, progress: &mut dyn FnMut(Progress)) -> Outcome {
+    Cluster::new(plan).run(progress)
+}
+
+/// What the gateway does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Arrival,
+    Admission,
+    Routing,
+}
+
+/// What requests of one set of labels have in common for the gateway.
+#[derive(Clone, Copy, Debug)]
+struct LabelFigures {
+    rank: i32,
+    priority: i32,
+    is_served: bool,
+}
+
+struct Cluster<'a> {
+    plan: &'a Plan,
+    source: Box<dyn RequestSource>,
+    next_arrival: Option<RequestSpec>,
+    follow_ups: TimerQueue<RequestSpec>,
+    admissions: VecDeque<(Tick, u32)>,
+    routings: VecDeque<(Tick, u32)>,
+    requests: Requests,
+    instances: Vec<Instance>,
+    signals: Signals,
+    admission: Box<dyn Admission>,
+    router: Box<dyn Router>,
+    /// What either of the two looks at.
+    reads: Reads,
+    load: LoadRule,
+    hasher: BlockHasher,
+    keys_are_needed: bool,
+    keys: Vec<u64>,
+    labels: Vec<LabelFigures>,
+    recorder: Recorder,
+    injected: u64,
+    ended: u64,
+    /// Sessions seen so far; they are numbered from zero.
+    sessions: u32,
+    scratch_ended: Vec<Ended>,
+    now: Tick,
+}
+
+impl<'a> Cluster<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let load = if plan.semantics.load_counts_twice {
+            LoadRule::QueuePlusBatchPlusInFlight
+        } else {
+            LoadRule::InFlight
+        };
+        let admission = make_admission(&plan.admission);
+        let router = make_router(&plan.routing, load, plan.seed);
+        let reads = admission.reads().union(router.reads());
+        let mut instances: Vec<_> =
+            (0..plan.instances).map(|_| Instance::new(plan.instance.clone(), plan.latency.clone())).collect();
+        if reads.cache {
+            instances.iter_mut().for_each(Instance::keep_index_journal);
+        }
+        let source = plan.workload.stream();
+        let mut cluster = Self {
+            hasher: BlockHasher::new(source.groups(), plan.instance.block_tokens),
+            keys_are_needed: instances.first().is_some_and(Instance::needs_listed_keys),
+            signals: Signals::new(
+                instances.len(),
+                plan.snapshot_refresh_interval,
+                plan.cache_signal_delay,
+                plan.semantics.signals_start_at_zero,
+            ),
+            recorder: Recorder::new(
+                instances.len(),
+                Options {
+                    keep_records: plan.detail == Detail::PerRequest,
+                    count_inversions: plan.instance.scheduler == SchedulerKind::PriorityFcfs,
+                },
+            ),
+            plan,
+            source,
+            next_arrival: None,
+            follow_ups: TimerQueue::default(),
+            admissions: VecDeque::new(),
+            routings: VecDeque::new(),
+            requests: Requests::default(),
+            instances,
+            admission,
+            router,
+            reads,
+            load,
+            keys: Vec::new(),
+            labels: Vec::new(),
+            injected: 0,
+            sessions: 0,
+            ended: 0,
+            scratch_ended: Vec::new(),
+            now: Tick::ZERO,
+        };
+        cluster.pull_arrival();
+        cluster
+    }
+
+    fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Outcome {
+        let reactive = self.source.is_reactive();
+        let mut told = 0;
+        loop {
+            let mut next = self.next_event();
+            if reactive {
+                self.run_instances_in_order(&mut next);
+            }
+            let Some((at, stage)) = next else { break };
+            if at > self.plan.horizon {
+                break;
+            }
+            assert!(at >= self.now, "the clock went back from {:?} to {at:?}", self.now);
+            self.now = at;
+            match stage {
+                Stage::Arrival => self.arrive(at),
+                Stage::Admission => self.admit(at),
+                Stage::Routing => self.route(at),
+            }
+            if self.injected >= told + PROGRESS_EVERY_REQUESTS {
+                told = self.injected;
+                progress(Progress { now: self.now, injected: self.injected, ended: self.ended });
+            }
+        }
+        self.bring_up_to_date(Tick::MAX);
+        self.finish()
+    }
+
+    /// The next event of the gateway: by time, then by stage; the source's own requests before follow-ups.
+    #[inline]
+    fn next_event(&self) -> Option<(Tick, Stage)> {
+        let source = self.next_arrival.as_ref().map_or(Tick::MAX, |request| request.arrival);
+        let arrival = source.min(self.follow_ups.next_at());
+        let due = |queue: &VecDeque<(Tick, u32)>| queue.front().map_or(Tick::MAX, |&(at, _)| at);
+        let next = (arrival, Stage::Arrival)
+            .min((due(&self.admissions), Stage::Admission))
+            .min((due(&self.routings), Stage::Routing));
+        (next.0 < Tick::MAX).then_some(next)
+    }
+
+    fn pull_arrival(&mut self) {
+        self.next_arrival = self.source.next_arrival();
+        self.learn_labels();
+    }
+
+    /// Takes in labels that the source has added.
+    fn learn_labels(&mut self) {
+        for labels in &self.source.labels()[self.labels.len()..] {
+            self.labels.push(LabelFigures {
+                rank: self.plan.priorities.rank(&labels.slo_class),
+                priority: self.plan.priorities.priority(&labels.slo_class),
+                is_served: labels.model.is_empty() || labels.model == self.plan.model,
+            });
+            self.recorder.add_labels(blis_metrics::Labels {
+                slo_class: labels.slo_class.clone(),
+                tenant: labels.tenant.clone(),
+                model: labels.model.clone(),
+                adapter: labels.adapter.clone(),
+            });
+        }
+    }
+
+    fn arrive(&mut self, now: Tick) {
+        let from_source = self.next_arrival.as_ref().is_some_and(|request| request.arrival == now);
+        let spec = if from_source {
+            let spec = self.next_arrival.take().expect("an arrival that was seen");
+            self.pull_arrival();
+            spec
+        } else {
+            self.follow_ups.pop().expect("a follow-up that was seen").1
+        };
+        self.injected += 1;
+        self.sessions = self.sessions.max(spec.session.map_or(0, |place| place.session.0 + 1));
+        let handle = self.requests.insert(spec);
+        self.admissions.push_back((now + self.plan.admission_latency, handle));
+    }
+
+    fn admit(&mut self, now: Tick) {
+        let (_, handle) = self.admissions.pop_front().expect("an admission that was seen");
+        self.refresh_signals(now);
+        if self.admission.reads().in_flight {
+            self.bring_up_to_date(now);
+        }
+        let request = &self.requests.get(handle).spec;
+        let labels = self.labels[request.labels.0 as usize];
+        let served = |n: usize| if labels.is_served { n } else { 0 };
+        let n = served(self.instances.len());
+        let decision = self.admission.admit(&AdmissionView {
+            now,
+            input_tokens: request.input_tokens,
+            slo_class: &self.source.labels()[request.labels.0 as usize].slo_class,
+            slo_rank: labels.rank,
+            queue_depth: &self.signals.queue_depth[..n],
+            batch_size: &self.signals.batch_size[..n],
+            kv_utilization: &self.signals.kv_utilization[..n],
+            in_flight: &self.signals.in_flight[..n],
+            load: self.load,
+        });
+        match decision {
+            Decision::Admit => self.routings.push_back((now + self.plan.routing_latency, handle)),
+            Decision::Reject => self.turn_away(handle, RequestEnding::RejectedByAdmission, now),
+        }
+    }
+
+    fn route(&mut self, now: Tick) {
+        let (_, handle) = self.routings.pop_front().expect("a routing that was seen");
+        self.refresh_signals(now);
+        if self.router.reads().in_flight {
+            self.bring_up_to_date(now);
+        }
+        let spec = &self.requests.get(handle).spec;
+        let labels = self.labels[spec.labels.0 as usize];
+        if !labels.is_served {
+            self.turn_away(handle, RequestEnding::RejectedByRouting, now);
+            return;
+        }
+        let block_tokens = self.plan.instance.block_tokens;
+        let prompt_blocks = spec.input_tokens / block_tokens;
+        let private = !self.keys_are_needed && is_private(&spec.content, block_tokens);
+        self.keys.clear();
+        if !private {
+            let blocks = (spec.input_tokens + spec.output_tokens) / block_tokens;
+            let (groups, content) = (self.source.groups(), &spec.content);
+            self.hasher.keys(content, groups, spec.input_tokens, blocks as usize, &mut self.keys);
+        }
+        let view = RouterView {
+            now,
+            request: RequestView {
+                input_tokens: spec.input_tokens,
+                keys: if private {
+                    PromptKeys::Private { blocks: prompt_blocks }
+                } else {
+                    PromptKeys::Listed(&self.keys[..prompt_blocks as usize])
+                },
+                slo_rank: labels.rank,
+            },
+            instances: &self.signals.instances,
+            queue_depth: &self.signals.queue_depth,
+            batch_size: &self.signals.batch_size,
+            kv_utilization: &self.signals.kv_utilization,
+            in_flight: &self.signals.in_flight,
+            load: self.load,
+            cache: &self.signals.cache,
+        };
+        let chosen = self.router.route(&view).0;
+        assert!(
+            chosen < self.instances.len(),
+            "the router chose candidate {chosen} of {}",
+            self.instances.len()
+        );
+        let submission = Submission {
+            handle,
+            name: spec.name.clone(),
+            arrival: spec.arrival,
+            input_tokens: spec.input_tokens,
+            output_tokens: spec.output_tokens,
+            max_output_tokens: i64::from(spec.max_output_tokens),
+            deadline: spec.deadline,
+            priority: labels.priority,
+            keys: if private { BlockKeys::Private } else { BlockKeys::Listed(self.keys.as_slice().into()) },
+        };
+        self.requests.get_mut(handle).instance = Some(InstanceId(chosen as u32));
+        self.signals.in_flight[chosen] += 1;
+        self.bring_instance_up_to_date(chosen, now);
+        self.instances[chosen].submit(now, submission);
+    }
+
+    /// The signals that somebody looks at are read again when they are old enough.
+    fn refresh_signals(&mut self, now: Tick) {
+        let figures = self.reads.snapshot && self.signals.figures_are_due(now);
+        let caches = self.reads.cache && self.signals.cache_is_due(now);
+        if !figures && !caches {
+            return;
+        }
+        self.bring_up_to_date(now);
+        if figures {
+            self.signals.read_figures(now, &self.instances);
+        }
+        if caches {
+            self.signals.copy_caches(now, &mut self.instances);
+        }
+    }
+
+    /// Every event of every instance before `now` has happened.
+    fn bring_up_to_date(&mut self, now: Tick) {
+        for index in 0..self.instances.len() {
+            self.bring_instance_up_to_date(index, now);
+        }
+    }
+
+    #[inline]
+    fn bring_instance_up_to_date(&mut self, index: usize, now: Tick) {
+        if self.instances[index].next_event_at() < now {
+            self.instances[index].run_before(now, false);
+        }
+        if self.instances[index].has_ended() {
+            self.collect_ended(index);
+        }
+    }
+
+    /// Where an end can bring an arrival: runs the instances' events before the gateway's `next` event in order of time
+    /// (the lower instance first at one tick), and follows `next` when an end brings an earlier one.
+    fn run_instances_in_order(&mut self, next: &mut Option<(Tick, Stage)>) {
+        loop {
+            let gateway = next.map_or(Tick::MAX, |(at, _)| at);
+            let (mut first, mut first_at, mut limit) = (0, Tick::MAX, gateway);
+            for (index, instance) in self.instances.iter().enumerate() {
+                let at = instance.next_event_at();
+                if at < first_at {
+                    // The one that was first so far must wait until this one's events at `at` are over.
+                    limit = limit.min(first_at);
+                    (first, first_at) = (index, at);
+                } else if at < Tick::MAX {
+                    limit = limit.min(at + Tick::ONE);
+                }
+            }
+            if first_at >= gateway || first_at > self.plan.horizon {
+                return;
+            }
+            self.instances[first].run_before(limit, true);
+            if self.instances[first].has_ended() {
+                self.collect_ended(first);
+                *next = self.next_event();
+            }
+        }
+    }
+
+    fn collect_ended(&mut self, index: usize) {
+        let mut ended = std::mem::take(&mut self.scratch_ended);
+        ended.extend(self.instances[index].drain_ended());
+        for end in ended.drain(..) {
+            self.signals.in_flight[index] -= 1;
+            self.record_end(&end);
+        }
+        self.scratch_ended = ended;
+    }
+
+    fn record_end(&mut self, end: &Ended) {
+        let request = self.requests.remove(end.handle);
+        let spec = request.spec;
+        let (ending, reply) = match end.ending {
+            Ending::Completed | Ending::LengthCapped => {
+                (RequestEnding::Completed, Some(RequestEnd::Completed { output_tokens: end.output_tokens }))
+            }
+            Ending::TimedOut => (RequestEnding::TimedOut, Some(RequestEnd::TimedOut)),
+            Ending::Unservable => (RequestEnding::DroppedUnservable, Some(RequestEnd::Dropped)),
+            Ending::StillQueued => (RequestEnding::StillQueued, None),
+            Ending::StillRunning => (RequestEnding::StillRunning, None),
+            Ending::StillEntering => (RequestEnding::InPipeline, None),
+        };
+        self.recorder.record(RequestRecord {
+            produced_tokens: end.output_tokens,
+            ttft: end.ttft,
+            e2e: end.e2e,
+            itl_mean_us: end.itl_mean_us,
+            scheduling_delay: end.scheduling_delay,
+            length_capped: end.ending == Ending::LengthCapped,
+            instance: request.instance,
+            ..blank_record(&spec, ending)
+        });
+        if let Some(reply) = reply {
+            self.ended += 1;
+            self.report_end(&spec, end.at, reply);
+        }
+    }
+
+    /// A request ends at the gateway.
+    fn turn_away(&mut self, handle: u32, ending: RequestEnding, now: Tick) {
+        let spec = self.requests.remove(handle).spec;
+        self.ended += 1;
+        self.recorder.record(blank_record(&spec, ending));
+        self.report_end(&spec, now, RequestEnd::Dropped);
+    }
+
+    /// Tells the source, which may answer with the session's next request.
+    fn report_end(&mut self, spec: &RequestSpec, at: Tick, end: RequestEnd) {
+        let Some(round) = spec.session else { return };
+        if let Some(follow_up) = self.source.on_end(round, at, end) {
+            assert!(
+                follow_up.arrival >= at,
+                "a follow-up arrives before the request that it follows has ended"
+            );
+            self.learn_labels();
+            if follow_up.arrival <= self.plan.horizon {
+                self.follow_ups.set(follow_up.arrival, follow_up);
+            }
+        }
+    }
+
+    fn finish(mut self) -> Outcome {
+        let deadlock = self.instances.iter().position(Instance::is_deadlocked).map(|index| {
+            let instance = &self.instances[index];
+            format!(
+                "{} has {} waiting and {} running requests and nothing that could free blocks for them",
+                InstanceId(index as u32),
+                instance.queue_depth(),
+                instance.batch_size()
+            )
+        });
+        let mut figures = Vec::new();
+        for index in 0..self.instances.len() {
+            let ended_at = self.instances[index].finish();
+            self.collect_ended(index);
+            let instance = &self.instances[index];
+            let counters = instance.counters();
+            let (cache_hits, cache_misses) = instance.cache_hits_and_misses();
+            figures.push(InstanceFigures {
+                ended_at,
+                input_tokens: counters.input_tokens,
+                output_tokens: counters.output_tokens,
+                preemptions: counters.preemptions,
+                kv_allocation_failures: counters.kv_allocation_failures,
+                inter_token_latencies: instance.inter_token_latencies().clone(),
+                steps: counters.steps,
+                queue_length_sum: counters.queue_length_sum,
+                cache_hits,
+                cache_misses,
+                kv_thrashing_rate: instance.kv_thrashing_rate(),
+                kv_blocks: self.plan.instance.kv_blocks,
+                peak_kv_blocks: counters.peak_kv_blocks,
+            });
+        }
+        for (_, handle) in
+            std::mem::take(&mut self.admissions).into_iter().chain(std::mem::take(&mut self.routings))
+        {
+            let spec = self.requests.remove(handle).spec;
+            self.recorder.record(blank_record(&spec, RequestEnding::InPipeline));
+        }
+        let all_ended = self.ended == self.injected && self.next_event().is_none();
+        let ending = match deadlock {
+            Some(text) => RunEnding::Deadlock(text),
+            None if all_ended => RunEnding::Completed,
+            None => RunEnding::HorizonReached,
+        };
+        let session_names = if self.plan.detail == Detail::PerRequest {
+            (0..self.sessions)
+                .map(|n| self.source.session_name(blis_workload::SessionId(n)).to_owned())
+                .collect()
+        } else {
+            Vec::new()
+        };
+        self.recorder.finish(RunFigures {
+            ending,
+            injected: self.injected,
+            instances: figures,
+            session_names,
+            trace: None,
+        })
+    }
+}
+
+fn blank_record(spec: &RequestSpec, ending: RequestEnding) -> RequestRecord {
+    RequestRecord {
+        name: spec.name.clone(),
+        arrival: spec.arrival,
+        input_tokens: spec.input_tokens,
+        output_tokens: spec.output_tokens,
+        produced_tokens: 0,
+        ttft: None,
+        e2e: None,
+        itl_mean_us: 0.0,
+        scheduling_delay: None,
+        labels: spec.labels.0,
+        instance: None,
+        length_capped: false,
+        session: spec.session.map(|s| SessionPlace { session: s.session.0, round: s.round }),
+        ending,
+    }
+}
+
+fn make_admission(plan: &AdmissionPlan) -> Box<dyn Admission> {
+    match *plan {
+        AdmissionPlan::AlwaysAdmit => Box::new(AlwaysAdmit),
+        AdmissionPlan::RejectAll => Box::new(RejectAll),
+        AdmissionPlan::TokenBucket { capacity_tokens, refill_tokens_per_s } => Box::new(
+            TokenBucket::new(capacity_tokens, refill_tokens_per_s).expect("a plan's parameters are checked"),
+        ),
+    }
+}
+
+fn make_router(plan: &RoutingPlan, load: LoadRule, seed: i64) -> Box<dyn Router> {
+    let ties = GoRand::new(stream_seed(seed, "router"));
+    match plan {
+        RoutingPlan::RoundRobin => Box::new(RoundRobin::default()),
+        RoutingPlan::LeastLoaded => Box::new(LeastLoaded::new(load, ties)),
+        RoutingPlan::AlwaysBusiest => Box::new(AlwaysBusiest::new(load)),
+        RoutingPlan::Weighted(scorers) => {
+            Box::new(registry::weighted(scorers, ties).expect("a plan's scorers are checked"))
+        }
+    }
+}
