@@ -152,7 +152,9 @@ impl OffloadDevice {
             ("buffered_read_bandwidth", self.buffered_read_bandwidth),
             ("buffered_write_bandwidth", self.buffered_write_bandwidth),
         ] {
-            value.into_iter().for_each(|value| positive(&mut problems, key, value));
+            if let Some(value) = value {
+                positive(&mut problems, key, value);
+            }
         }
         for (key, value) in [
             ("saturation_queue_depth", self.saturation_queue_depth),
@@ -163,7 +165,9 @@ impl OffloadDevice {
             ("buffered_single_transfer_fraction", self.buffered_single_transfer_fraction),
             ("buffered_latency_jitter_stddev", self.buffered_latency_jitter_stddev),
         ] {
-            value.into_iter().for_each(|value| not_negative(&mut problems, key, value));
+            if let Some(value) = value {
+                not_negative(&mut problems, key, value);
+            }
         }
         problems
     }

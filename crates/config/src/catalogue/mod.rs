@@ -8,6 +8,8 @@ mod embedded;
 mod entries;
 mod hardware_file;
 pub mod search;
+#[cfg(test)]
+mod tests;
 
 pub use entries::{
     BlackboxRow, LegacyDeployment, LoraDefaults, ModelEntry, OffloadDevice, Preset, StepOverheadTier,
