@@ -2,7 +2,7 @@
 
 use blis_kernel::InstanceId;
 use blis_metrics::{Conservation, Distribution, Fitness, Outcome, RunEnding};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 use std::fmt::{Result, Write};
 
 const WIDTH: u16 = 80;
@@ -166,7 +166,9 @@ fn add_latency(table: &mut Table, name: &str, d: Distribution) {
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .load_preset(presets::NOTHING)
+        .set_style(TableComponent::HeaderLines, '─')
+        .set_style(TableComponent::MiddleHeaderIntersections, '─')
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
         .set_header(header.iter().copied());
