@@ -15,8 +15,13 @@ pub(crate) fn result(text: &str) -> io::Result<()> {
 }
 
 /// Writes one line to standard error. A closed standard error leaves nobody to tell.
+pub(crate) fn line(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Writes one message to standard error.
 pub(crate) fn message(word: &str, message: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{word}: {message}");
+    line(format_args!("{word}: {message}"));
 }
 
 /// Writes every problem to standard error.

@@ -1,1 +1,58 @@
-//! Progress.
+//! A progress bar on standard error, when a run lasts and somebody watches.
+
+use blis::Tick;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Runs that are over by then show nothing.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How far a run is, for people.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// When the run began; `None` when nobody watches.
+    started: Option<Instant>,
+    bar: Option<ProgressBar>,
+    /// Requests to come, where known.
+    requests: Option<u64>,
+    horizon: Tick,
+}
+
+impl Progress {
+    pub(crate) fn new(requests: Option<u64>, horizon: Tick) -> Self {
+        let started = std::io::stderr().is_terminal().then(Instant::now);
+        Self { started, bar: None, requests, horizon }
+    }
+
+    /// Shows how far the run is: by its requests where their number is known, else by its time.
+    pub(crate) fn show(&mut self, at: blis::Progress) {
+        if self.started.is_none_or(|started| started.elapsed() < PATIENCE) {
+            return;
+        }
+        let (position, length) = match self.requests {
+            Some(requests) => (at.ended, Some(requests)),
+            None if self.horizon < Tick::MAX => (at.now.as_us() as u64, Some(self.horizon.as_us() as u64)),
+            None => (at.ended, None),
+        };
+        let bar = self.bar.get_or_insert_with(|| match length {
+            Some(length) => {
+                ProgressBar::new(length).with_style(style("{wide_bar} {percent}%  {msg}  ETA {eta}"))
+            }
+            None => ProgressBar::no_length().with_style(style("{spinner} {msg}")),
+        });
+        bar.set_message(format!("{} requests, {:.0} s simulated", at.ended, at.now.as_seconds()));
+        bar.set_position(position);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

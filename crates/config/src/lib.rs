@@ -5,6 +5,9 @@ pub mod diagnostic;
 pub mod model_config;
 pub mod options;
 pub mod quantity;
+pub mod resolve;
 pub mod yaml;
 
+pub use diagnostic::Diagnostic;
 pub use options::RunOptions;
+pub use resolve::{Resolved, Setting, Source, Surroundings, resolve};

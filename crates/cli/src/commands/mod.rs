@@ -40,9 +40,9 @@ pub(crate) fn run(words: &[OsString]) -> Result<(), Exit> {
     match command {
         Command::Run(args) => run::run(*args, findings, words),
         Command::Replay(args) => replay::run(*args, findings, words),
-        Command::Models(args) => listing::models(args, findings),
-        Command::Hardware(args) => listing::hardware(args, findings),
-        Command::Presets(args) => listing::presets(args, findings),
+        Command::Models(_) => listing::models(findings),
+        Command::Hardware(_) => listing::hardware(findings),
+        Command::Presets(_) => listing::presets(findings),
         Command::Completion(args) => completion::run(&args, findings),
         Command::Other(words) => {
             let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();

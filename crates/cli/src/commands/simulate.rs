@@ -1,12 +1,15 @@
 //! What `run` and `replay` share: from options to results.
 
 use crate::flags::Findings;
-use crate::flags::output::Output;
+use crate::flags::output::{Format, Output};
 use crate::logger::Logger;
-use crate::{Exit, deprecated};
-use blis_config::RunOptions;
+use crate::progress::Progress;
+use crate::{Exit, deprecated, printer};
+use blis::resolve::{self, files};
+use blis::{Diagnostic, Outcome, Resolved, RunEnding, RunOptions, Source, Surroundings, report};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Files to write.
 #[derive(Debug)]
@@ -17,21 +20,85 @@ pub(super) struct Files {
     pub(super) results: Option<PathBuf>,
 }
 
+impl Files {
+    /// Each file with its flag and what goes into it.
+    fn all(&self) -> impl Iterator<Item = (&'static str, &Path, fn(&Outcome) -> String)> {
+        let metrics = self.metrics.as_deref().map(|path| ("--metrics-path", path, report::metrics_file as _));
+        let results = self.results.as_deref().map(|path| ("--results-path", path, report::results_file as _));
+        [metrics, results].into_iter().flatten().filter(|(_, path, _)| !path.as_os_str().is_empty())
+    }
+}
+
 /// Simulates and shows the results.
 ///
 /// # Errors
-/// Whatever is wrong with the settings, the files or standard output; then nothing has been simulated or shown.
+/// Whatever is wrong with the settings, the files or standard output; then standard output stays empty.
 pub(super) fn simulate(
-    options: RunOptions,
+    mut options: RunOptions,
     output: &Output,
     files: &Files,
-    findings: Findings,
+    mut findings: Findings,
     words: &[OsString],
 ) -> Result<(), Exit> {
     let logger = Logger { least: output.log };
     for notice in deprecated::notices(words) {
         logger.warning(notice);
     }
-    let _ = (options, files);
-    findings.check()
+    options.per_request = files.all().next().is_some();
+    let resolved = resolve::resolve(&options, &Surroundings::default());
+    let outputs: Vec<_> = files.all().map(|(flag, path, _)| (flag, path)).collect();
+    let unwritable = files::check_outputs(&outputs, &files::inputs(&options));
+    let resolved = match resolved {
+        Ok(resolved) => Some(resolved),
+        Err(problems) => {
+            findings.extend(problems);
+            None
+        }
+    };
+    findings.extend(unwritable);
+    let Some(resolved) = resolved.filter(|_| findings.is_empty()) else {
+        return findings.check();
+    };
+    tell(&resolved, output, logger);
+
+    let mut progress = Progress::new(resolved.requests, resolved.plan.horizon);
+    let mut outcome = blis::run_with_progress(&resolved.plan, &mut |at| progress.show(at));
+    progress.clear();
+    if let RunEnding::Deadlock(waiting) = &outcome.ending {
+        return Err(Diagnostic::new(format!("the simulation is stuck: {waiting}")).into());
+    }
+    if outcome.conservation.completed == 0 {
+        logger.warning("no request completed: latencies are shown as 0");
+    }
+    for (flag, path, content) in files.all() {
+        fs::write(path, content(&outcome))
+            .map_err(|error| Diagnostic::new(format!("{flag}: cannot write {}: {error}", path.display())))?;
+    }
+    if output.quiet_instances {
+        outcome.instances.clear();
+    }
+    Ok(printer::result(&match output.format {
+        Format::Text => report::standard_output(&outcome, None),
+        Format::Json => report::document(&outcome, None),
+        Format::Table => report::table(&outcome, None),
+    })?)
+}
+
+/// What there is to say before the run.
+fn tell(resolved: &Resolved, output: &Output, logger: Logger) {
+    resolved.notices.iter().for_each(|notice| logger.info(notice));
+    resolved.warnings.iter().for_each(|warning| logger.warning(warning));
+    if output.show_config {
+        let width = resolved.settings.iter().map(|setting| setting.name.len()).max().unwrap_or_default();
+        for setting in &resolved.settings {
+            let source = match setting.source {
+                Source::Given => "given",
+                Source::Catalogue => "from the catalogue",
+                Source::ModelConfig => "from the model's configuration",
+                Source::Computed => "computed",
+                Source::Default => "default",
+            };
+            printer::line(format_args!("{:width$}  {}  ({source})", setting.name, setting.value));
+        }
+    }
 }

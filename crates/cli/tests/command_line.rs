@@ -1,0 +1,250 @@
+//! How words become a command: help, suggestions, findings, exit codes.
+
+mod support;
+
+use std::process::Stdio;
+use support::{blis, blis_words, command, refused};
+
+const MODEL: &str = "run --model meta-llama/llama-3.1-8b-instruct";
+
+#[test]
+fn help_goes_to_standard_output_and_is_no_failure() {
+    for words in
+        ["", "-h", "--help", "help", "run -h", "run --help", "replay --help", "help run", "help replay"]
+    {
+        let ran = blis(words);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "blis {words}");
+        assert!(ran.stdout.contains("Usage: blis"), "blis {words}: {}", ran.stdout);
+    }
+    assert!(blis("--version").stdout.starts_with("blis "));
+}
+
+#[test]
+fn help_is_grouped_by_topic() {
+    let headings = |words: &str| -> Vec<String> {
+        let lines = blis(words).stdout;
+        lines.lines().filter(|l| l.ends_with(':') && !l.starts_with(' ')).map(str::to_owned).collect()
+    };
+    let shared =
+        ["Cluster: admission and routing:", "Engine:", "KV cache:", "Step times:", "Simulation:", "Output:"];
+    let run = ["Options:", "Model and hardware:", "Workload:"];
+    assert_eq!(headings("run --help"), [&run[..], &shared].concat());
+    let replay = ["Options:", "Model and hardware:", "Trace:"];
+    assert_eq!(headings("replay --help"), [&replay[..], &shared].concat());
+}
+
+/// The flags that help shows, in order.
+fn flags_in_help(command: &str) -> Vec<String> {
+    let help = blis(&format!("{command} --help")).stdout;
+    help.lines()
+        .filter_map(|line| line.trim_start().strip_prefix("--"))
+        .map(|rest| rest.split([' ', '[']).next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn help_shows_the_documented_flags_and_no_others() {
+    const SHARED: [&str; 43] = [
+        "num-instances",
+        "admission-policy",
+        "admission-latency",
+        "token-bucket-capacity",
+        "token-bucket-refill-rate",
+        "routing-policy",
+        "routing-scorers",
+        "routing-latency",
+        "snapshot-refresh-interval",
+        "cache-signal-delay",
+        "max-num-seqs",
+        "max-num-batched-tokens",
+        "long-prefill-token-threshold",
+        "max-model-len",
+        "scheduler",
+        "preemption-policy",
+        "total-kv-blocks",
+        "block-size-in-tokens",
+        "gpu-memory-utilization",
+        "kv-cpu-blocks",
+        "kv-offload-threshold",
+        "kv-transfer-bandwidth",
+        "kv-transfer-base-latency",
+        "latency-model",
+        "alpha-coeffs",
+        "beta-coeffs",
+        "seed",
+        "horizon",
+        "compat",
+        "format",
+        "quiet-instances",
+        "show-config",
+        "log",
+        "model",
+        "hardware",
+        "tp",
+        "dp",
+        "enable-expert-parallel",
+        "moe-comm-backend",
+        "model-config-folder",
+        "hardware-config",
+        "defaults-filepath",
+        "metrics-path",
+    ];
+    const RUN: [&str; 15] = [
+        "workload",
+        "rate",
+        "num-requests",
+        "concurrency",
+        "think-time-ms",
+        "prefix-tokens",
+        "prompt-tokens",
+        "prompt-tokens-stdev",
+        "prompt-tokens-min",
+        "prompt-tokens-max",
+        "output-tokens",
+        "output-tokens-stdev",
+        "output-tokens-min",
+        "output-tokens-max",
+        "timeout",
+    ];
+    const REPLAY: [&str; 3] = ["trace-header", "trace-data", "results-path"];
+    for (command, own) in [("run", &RUN[..]), ("replay", &REPLAY[..])] {
+        let mut expected: Vec<&str> = SHARED.iter().chain(own).copied().collect();
+        let mut shown = flags_in_help(command);
+        expected.sort_unstable();
+        shown.sort_unstable();
+        assert_eq!(shown, expected, "blis {command} --help");
+    }
+}
+
+#[test]
+fn a_mistyped_flag_is_answered_with_the_nearest_one() {
+    refused(&format!("{MODEL} --raet 5"), &["unknown flag --raet of blis run", "did you mean --rate?"]);
+    refused(&format!("{MODEL} --num-replicas 3"), &["--num-replicas"]);
+    refused("rum", &["unknown command \"rum\"", "did you mean \"run\"?"]);
+    refused("--bogus run", &["unknown flag --bogus"]);
+    refused(&format!("{MODEL} -x"), &["unknown flag -x"]);
+}
+
+#[test]
+fn words_that_no_flag_takes_are_refused() {
+    refused(&format!("{MODEL} extra"), &["unexpected word \"extra\""]);
+    refused(
+        &format!("{MODEL} --quiet-instances false"),
+        &["unexpected word \"false\"", "write --quiet-instances=false"],
+    );
+}
+
+#[test]
+fn all_findings_come_at_once_whatever_found_them() {
+    refused(
+        "run --bogus 3 --rate abc --seed 5x extra --num-instances 0 --scheduler lifo --flow-control --log loud",
+        &[
+            "--bogus",
+            "--rate is \"abc\"; it must be a number",
+            "--seed is \"5x\"; it must be a whole number",
+            "\"extra\"",
+            "--num-instances is 0; it must be",
+            "unknown scheduler \"lifo\"",
+            "--flow-control is not available yet",
+            "--log \"loud\"",
+            "--model",
+        ],
+    );
+}
+
+#[test]
+fn a_missing_value_is_named() {
+    refused("run --model", &["--model needs a value"]);
+    refused("run --model --tp 2", &["--model needs a value"]);
+    refused("run --rate --seed 5", &["the value of --rate seems to be missing"]);
+}
+
+#[test]
+fn later_features_are_refused_by_name_with_one_line_each() {
+    for (flag, subject) in [
+        ("--policy-config p.yaml", "policy bundles"),
+        ("--trace-level decisions", "policy decisions"),
+        ("--counterfactual-k 3", "policy decisions"),
+        ("--summarize-trace", "policy decisions"),
+        ("--fitness-weights p99_ttft:1", "fitness"),
+        ("--model-autoscaler-interval-us 5e6", "autoscaler"),
+        ("--kv-offload-config o.yaml", "--kv-cpu-blocks"),
+        ("--lora-config l.yaml", "LoRA adapters"),
+        ("--lora-scorer-weight 1", "LoRA adapters"),
+        ("--prefill-instances 2", "prefill and decode instances"),
+        ("--decode-instances 2", "prefill and decode instances"),
+        ("--pd-decider always", "prefill and decode instances"),
+        ("--pd-transfer-contention", "prefill and decode instances"),
+        ("--encode-instances 1", "encode instances"),
+        ("--flow-control", "flow control"),
+        ("--saturation-detector utilization", "flow control"),
+        ("--request-ttl 5", "flow control"),
+        ("--detectors all", "saturation detectors"),
+        ("--saturation-report s.json", "saturation detectors"),
+        ("--post-hoc-detector composite", "saturation detectors"),
+        ("--slo-ttft standard=100ms", "goodput"),
+        ("--trace-output t", "writing a trace"),
+        ("--workload-spec w.yaml", "workload files"),
+        ("--priority-policy slo-based", "per-step priority"),
+        ("--admission-policy tier-shed", "not available yet"),
+        ("--admission-policy gaie-legacy", "not available yet"),
+        ("--workload traces", "not available yet"),
+    ] {
+        let name = flag.split(' ').next().unwrap_or_default();
+        let words = format!("{MODEL} {flag}");
+        refused(&words, &[name, subject, "not available yet"]);
+        assert_eq!(blis(&words).stderr.lines().count(), 1, "{words}");
+    }
+    refused("replay --session-mode closed-loop", &["--session-mode closed-loop", "closed-loop replay"]);
+    refused("replay --think-time-dist constant:5", &["--think-time-dist"]);
+    for command in ["observe", "calibrate", "convert", "compose"] {
+        refused(&format!("{command} --any thing"), &[&format!("blis {command} is not available yet")]);
+    }
+}
+
+#[test]
+fn what_no_feature_is_asked_for_is_no_reason_to_refuse() {
+    let plain = blis(MODEL);
+    let with_off_values = blis(&format!(
+        "{MODEL} --trace-level none --counterfactual-k 0 --flow-control=false --pd-decider never \
+         --prefill-instances 0 --saturation-detector never --lazy-generation --usage-limit-threshold 1.0"
+    ));
+    assert_eq!(with_off_values, plain);
+}
+
+#[test]
+fn completion_scripts_exist_for_the_usual_shells() {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let ran = blis(&format!("completion {shell}"));
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        assert!(ran.stdout.contains("num-instances"), "{shell}");
+    }
+    refused("completion", &["SHELL"]);
+    refused("completion tcsh", &["tcsh", "bash"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = command()
+        .args(["run", "--help"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn no_word_makes_the_program_panic() {
+    for word in
+        ["", "--", "-", "=", "--=", "--rate=", "--rate==", "---", "--\u{e9}", "\u{1f600}", "-9", "--0x"]
+    {
+        let ran = blis_words(&["run", word]);
+        assert!(
+            ran.code == 1 && ran.stdout.is_empty() && !ran.stderr.contains("panicked"),
+            "{word:?}: {ran:?}"
+        );
+    }
+}

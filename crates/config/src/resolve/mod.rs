@@ -1,0 +1,283 @@
+//! From what a user asked for to a plan in which nothing is optional.
+//!
+//! Everything is checked before anything is given up, so that all problems are told at once. Precedence of values: as
+//! given, else from files, else from the catalogue, else the default named beside the option.
+
+mod check;
+mod cluster;
+pub mod files;
+mod model;
+mod trace;
+mod workload;
+
+pub use check::{Setting, Source};
+
+use crate::catalogue::search::ModelHub;
+use crate::catalogue::{Catalogue, Preset};
+use crate::diagnostic::{Diagnostic, unknown_name};
+use crate::options::{Horizon, RunOptions, Traffic};
+use blis_cluster::{Detail, Plan, Workload};
+use blis_engine::InstanceConfig;
+use blis_kernel::{Semantics, Tick};
+use blis_policy::priority::SloTable;
+use blis_policy::registry;
+use blis_workload::NormalLengths;
+use check::Check;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use workload::Lengths;
+
+const DEFAULT_SEED: i64 = 42;
+/// Age that the router's figures may have unless the user says otherwise, µs.
+const DEFAULT_SIGNAL_AGE_US: i64 = 50_000;
+/// The name of the reference's reading.
+const COMPAT: &str = "inference-sim";
+/// Most instances of a cluster.
+const MAX_INSTANCES: i64 = 1_000_000;
+/// Name of the defaults file that is looked for in the working directory.
+const DEFAULTS_FILE: &str = "defaults.yaml";
+/// Name of the table of GPUs that is looked for beside the defaults file.
+const HARDWARE_FILE: &str = "hardware_config.json";
+
+/// What lies around the program. `Default` is a program that touches no network.
+#[derive(Clone, Copy, Default)]
+pub struct Surroundings<'a> {
+    /// Where configurations of published models come from.
+    pub hub: Option<&'a dyn ModelHub>,
+    /// Where earlier downloads lie.
+    pub cache: Option<&'a Path>,
+}
+
+/// A plan, and what there is to say about it.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The run.
+    pub plan: Plan,
+    /// How many requests there will be, where that is known before the run.
+    pub requests: Option<u64>,
+    /// What the user should know.
+    pub warnings: Vec<Diagnostic>,
+    /// What may interest the user: values taken from the catalogue.
+    pub notices: Vec<Diagnostic>,
+    /// Every setting with its value and where that comes from, sorted by name.
+    pub settings: Vec<Setting>,
+}
+
+/// Checks the options, reads the files they name and builds the plan.
+///
+/// # Errors
+/// Everything that is wrong with the options and the files.
+pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<Resolved, Vec<Diagnostic>> {
+    let mut check = Check::default();
+    let semantics = semantics(&mut check, options);
+    let seed = options.seed.unwrap_or(DEFAULT_SEED);
+    check.note("seed", seed, Source::of(options.seed.is_some()));
+    let instances = check.integer("num-instances", options.num_instances, 1, 1..=MAX_INSTANCES) as u32;
+    let (catalogue, defaults_folder) = catalogue(&mut check, options);
+
+    let admission = cluster::admission(&mut check, options);
+    let routing = cluster::routing(&mut check, options);
+    let admission_latency = cluster::span(&mut check, "admission-latency", options.admission_latency_us, 0);
+    let routing_latency = cluster::span(&mut check, "routing-latency", options.routing_latency_us, 0);
+    let snapshot_refresh_interval = cluster::span(
+        &mut check,
+        "snapshot-refresh-interval",
+        options.snapshot_refresh_interval_us,
+        DEFAULT_SIGNAL_AGE_US,
+    );
+    let cache_signal_delay =
+        cluster::span(&mut check, "cache-signal-delay", options.cache_signal_delay_us, DEFAULT_SIGNAL_AGE_US);
+
+    let max_num_seqs = check.count("max-num-seqs", options.max_num_seqs, 256, 1);
+    let max_num_batched_tokens =
+        check.count("max-num-batched-tokens", options.max_num_batched_tokens, 2048, 1);
+    let long_prefill_token_threshold =
+        check.count("long-prefill-token-threshold", options.long_prefill_token_threshold, 0, 0);
+    let block_tokens = check.count("block-size-in-tokens", options.block_size_in_tokens, 16, 1);
+    let (_, scheduler) =
+        cluster::policy(&mut check, "scheduler", &registry::SCHEDULERS, options.scheduler.as_deref());
+    let (_, preemption) = cluster::policy(
+        &mut check,
+        "preemption-policy",
+        &registry::PREEMPTIONS,
+        options.preemption_policy.as_deref(),
+    );
+    let cpu_tier = cluster::cpu_tier(&mut check, options);
+
+    let (workload, requests, horizon) = traffic(&mut check, options, &catalogue, seed);
+    let served = model::served(
+        &mut check,
+        options,
+        &catalogue,
+        &defaults_folder,
+        surroundings,
+        semantics,
+        block_tokens,
+    );
+
+    let (Some(workload), Some(served), true) = (workload, served, check.problems.is_empty()) else {
+        return Err(check.problems);
+    };
+    let plan = Plan {
+        semantics,
+        seed,
+        horizon,
+        instances,
+        instance: InstanceConfig {
+            kv_blocks: served.kv_blocks,
+            block_tokens,
+            max_num_seqs,
+            max_num_batched_tokens,
+            long_prefill_token_threshold,
+            max_model_len: served.max_model_len,
+            scheduler,
+            preemption,
+            cpu_tier,
+            horizon,
+            semantics,
+        },
+        latency: served.latency,
+        admission,
+        admission_latency,
+        routing,
+        routing_latency,
+        snapshot_refresh_interval,
+        cache_signal_delay,
+        priorities: SloTable::default(),
+        model: served.model,
+        workload,
+        detail: if options.per_request { Detail::PerRequest } else { Detail::Aggregate },
+    };
+    check.settings.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Resolved {
+        plan,
+        requests,
+        warnings: check.warnings,
+        notices: check.notices,
+        settings: check.settings,
+    })
+}
+
+fn semantics(check: &mut Check, options: &RunOptions) -> Semantics {
+    match options.compat.as_deref() {
+        None => Semantics::CORRECTED,
+        Some(name) => {
+            check.note("compat", name, Source::Given);
+            if name != COMPAT {
+                check.problem(unknown_name("value of --compat", name, [COMPAT]));
+            }
+            Semantics::REFERENCE
+        }
+    }
+}
+
+/// The built-in knowledge with the user's files over it, and the folder in which the defaults file lies or would lie.
+fn catalogue(check: &mut Check, options: &RunOptions) -> (Catalogue, PathBuf) {
+    let given = options.defaults_filepath.as_deref();
+    let path = given.unwrap_or(Path::new(DEFAULTS_FILE));
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let mut catalogue = Catalogue::embedded();
+    if let Some(text) = read(check, "--defaults-filepath", path, given.is_some()) {
+        check.note("defaults-filepath", path.display(), Source::of(given.is_some()));
+        match Catalogue::embedded().with_defaults_file(&text, &path.display().to_string()) {
+            Ok(laid_over) => catalogue = laid_over,
+            Err(problems) => check.problems.extend(problems),
+        }
+    }
+    let given = options.hardware_config.as_deref();
+    let beside = folder.join(HARDWARE_FILE);
+    let path = given.unwrap_or(&beside);
+    if let Some(text) = read(check, "--hardware-config", path, given.is_some()) {
+        check.note("hardware-config", path.display(), Source::of(given.is_some()));
+        match catalogue.clone().with_hardware_file(&text, &path.display().to_string()) {
+            Ok(laid_over) => catalogue = laid_over,
+            Err(problems) => check.problems.extend(problems),
+        }
+    }
+    (catalogue, folder)
+}
+
+/// A file's text. One that the user names has to be there.
+fn read(check: &mut Check, flag: &str, path: &Path, is_required: bool) -> Option<String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_required => None,
+        Err(error) => {
+            check.problem(Diagnostic::new(format!("{flag}: cannot read {}: {error}", path.display())));
+            None
+        }
+    }
+}
+
+/// The requests, their number where it is known, and the end of simulated time; no requests when something is wrong
+/// with them.
+fn traffic(
+    check: &mut Check,
+    options: &RunOptions,
+    catalogue: &Catalogue,
+    seed: i64,
+) -> (Option<Workload>, Option<u64>, Tick) {
+    match &options.traffic {
+        Traffic::Synthesised(wanted) => {
+            if options.horizon == Some(Horizon::TwiceLastArrival) {
+                check.problem(Diagnostic::new(
+                    "--horizon auto2x needs a trace: only replay knows the last arrival",
+                ));
+            }
+            let horizon = horizon(check, options);
+            let preset = |name: &str| catalogue.preset(name).map(|preset| lengths(&preset));
+            let workload = workload::synthesised(check, wanted, preset, seed, horizon).workload();
+            let requests = workload.max_requests;
+            (Some(Workload::new(move || workload.stream())), requests, horizon)
+        }
+        Traffic::Trace(wanted) => {
+            let trace = trace::read(check, wanted).map(Arc::new);
+            let horizon = match (options.horizon, &trace) {
+                (Some(Horizon::TwiceLastArrival), Some(trace)) => {
+                    let horizon = trace.auto_horizon();
+                    check.note("horizon", horizon.as_us(), Source::Computed);
+                    horizon
+                }
+                _ => horizon(check, options),
+            };
+            let requests = trace.as_ref().map(|trace| trace.rows().len() as u64);
+            (trace.map(|trace| Workload::new(move || trace.stream(seed))), requests, horizon)
+        }
+    }
+}
+
+fn horizon(check: &mut Check, options: &RunOptions) -> Tick {
+    match options.horizon {
+        Some(Horizon::Us(us)) => Tick::from_us(check.integer("horizon", Some(us), i64::MAX, 1..=i64::MAX)),
+        _ => {
+            check.note("horizon", "unlimited", Source::Default);
+            Tick::MAX
+        }
+    }
+}
+
+fn lengths(preset: &Preset) -> Lengths {
+    let signed = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+    let normal = |mean: u64, std_dev: u64, min: u64, max: u64| NormalLengths {
+        mean: signed(mean),
+        std_dev: signed(std_dev),
+        min: signed(min),
+        max: signed(max),
+    };
+    Lengths {
+        prefix_tokens: signed(preset.prefix_tokens),
+        prompt: normal(
+            preset.prompt_tokens,
+            preset.prompt_tokens_stdev,
+            preset.prompt_tokens_min,
+            preset.prompt_tokens_max,
+        ),
+        output: normal(
+            preset.output_tokens,
+            preset.output_tokens_stdev,
+            preset.output_tokens_min,
+            preset.output_tokens_max,
+        ),
+    }
+}

@@ -1,0 +1,258 @@
+//! A recorded trace: its header (YAML) and its rows (CSV).
+
+use super::check::{Check, Source};
+use crate::diagnostic::{Diagnostic, unknown_name};
+use crate::options::TraceOptions;
+use crate::yaml::{self, Spanned};
+use blis_workload::trace::{
+    ContextGrowth, GoodputTarget, ObservedKvMetrics, RecordedServer, TRACE_VERSIONS, TimeUnit, Trace,
+    TraceHeader, TraceMode,
+};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+/// Counters that include tiers below the GPU.
+const TIERED: &str = "tiered";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    trace_version: Spanned<i64>,
+    time_unit: Option<Spanned<String>>,
+    created_at: Option<String>,
+    mode: Option<Spanned<String>>,
+    #[serde(default)]
+    warm_up_requests: u64,
+    workload_seed: Option<i64>,
+    workload_spec: Option<String>,
+    session_context_growth: Option<Spanned<String>>,
+    server: Option<Server>,
+    network: Option<Network>,
+    #[serde(default)]
+    goodput_slo_targets: BTreeMap<String, Goodput>,
+    kv_offload: Option<Spanned<IgnoredAny>>,
+    observed_kv_metrics: Option<KvMetrics>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Server {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    model: Option<String>,
+    tensor_parallel: Option<u32>,
+    max_num_seqs: Option<u32>,
+    block_size: Option<u32>,
+    gpu_memory_utilization: Option<f64>,
+    max_model_len: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Network {
+    measured_rtt_ms: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct Goodput {
+    ttft_ms: f64,
+    itl_ms: f64,
+    e2e_ms: f64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct KvMetrics {
+    source: String,
+    hit_rate: f64,
+    block_hits: i64,
+    block_queries: i64,
+    read_time_total: f64,
+    write_time_total: f64,
+    vllm_commit: String,
+}
+
+/// Reads both files; `None` when something is wrong.
+pub(super) fn read(check: &mut Check, options: &TraceOptions) -> Option<Trace> {
+    let header = named(check, "trace-header", options.header.as_deref());
+    let data = named(check, "trace-data", options.data.as_deref());
+    // The data is opened even when the header is wrong, so that both are told.
+    let header = header.and_then(|path| {
+        let text = super::read(check, "--trace-header", path, true)?;
+        header_from(check, &text, path)
+    });
+    let data = data.and_then(|path| match File::open(path) {
+        Ok(file) => Some((file, path)),
+        Err(error) => {
+            check.problem(Diagnostic::new(format!("--trace-data: cannot read {}: {error}", path.display())));
+            None
+        }
+    });
+    let (header, (file, path)) = (header?, data?);
+    match Trace::read(header, BufReader::new(file)) {
+        Ok(trace) => Some(trace),
+        Err(error) => {
+            let in_file = |message: String| Diagnostic::new(message).in_file(path.display().to_string());
+            check.problems.extend(error.problems.iter().map(|problem| in_file(problem.to_string())));
+            if error.more > 0 {
+                check.problem(in_file(format!("and {} more problems", error.more)));
+            }
+            None
+        }
+    }
+}
+
+fn named<'a>(check: &mut Check, flag: &str, path: Option<&'a Path>) -> Option<&'a Path> {
+    match path.filter(|path| !path.as_os_str().is_empty()) {
+        Some(path) => {
+            check.note(flag, path.display(), Source::Given);
+            Some(path)
+        }
+        None => {
+            check.problem(Diagnostic::new(format!("--{flag} is missing; a replay needs a trace")));
+            None
+        }
+    }
+}
+
+fn header_from(check: &mut Check, text: &str, path: &Path) -> Option<TraceHeader> {
+    let file_name = path.display().to_string();
+    let file: Header = match yaml::from_str(text, &file_name) {
+        Ok(file) => file,
+        Err(problems) => {
+            check.problems.extend(problems);
+            return None;
+        }
+    };
+    let before = check.problems.len();
+    let header = Reader { check, file_name: &file_name }.header(file);
+    (check.problems.len() == before).then_some(header)
+}
+
+struct Reader<'a> {
+    check: &'a mut Check,
+    file_name: &'a str,
+}
+
+impl Reader<'_> {
+    fn header(&mut self, file: Header) -> TraceHeader {
+        let trace_version = u32::try_from(file.trace_version.value).unwrap_or(0);
+        if !TRACE_VERSIONS.contains(&trace_version) {
+            let known = TRACE_VERSIONS.map(|version| version.to_string()).join(" or ");
+            self.report(
+                &file.trace_version,
+                format!("trace_version is {}; it must be {known}", file.trace_version.value),
+            );
+        }
+        if let Some(offload) = &file.kv_offload {
+            self.report(
+                offload,
+                "kv_offload is not available yet: the recorded run offloaded KV blocks to a chain of tiers"
+                    .to_owned(),
+            );
+        }
+        if let Some(observed) = &file.observed_kv_metrics
+            && observed.source == TIERED
+            && file.kv_offload.is_none()
+        {
+            self.check.problem(
+                Diagnostic::new(
+                    "observed_kv_metrics.source is tiered, but there is no kv_offload to replay it with",
+                )
+                .in_file(self.file_name),
+            );
+        }
+        if !file.goodput_slo_targets.is_empty() {
+            self.check.warn(format!(
+                "{}: goodput_slo_targets is unused: goodput is not available yet",
+                self.file_name
+            ));
+        }
+        TraceHeader {
+            trace_version,
+            time_unit: self.one_of(
+                "time_unit",
+                file.time_unit.as_ref(),
+                &[("microseconds", TimeUnit::Microseconds), ("us", TimeUnit::Us)],
+            ),
+            created_at: file.created_at,
+            mode: self.one_of(
+                "mode",
+                file.mode.as_ref(),
+                &[
+                    ("generated", TraceMode::Generated),
+                    ("real", TraceMode::Real),
+                    ("replayed", TraceMode::Replayed),
+                ],
+            ),
+            warm_up_requests: file.warm_up_requests,
+            workload_seed: file.workload_seed,
+            workload_spec: file.workload_spec,
+            context_growth: self.one_of(
+                "session_context_growth",
+                file.session_context_growth.as_ref(),
+                &[("accumulate", ContextGrowth::Accumulate)],
+            ),
+            server: file.server.map(|server| RecordedServer {
+                kind: server.kind,
+                model: server.model,
+                tensor_parallel: server.tensor_parallel,
+                max_num_seqs: server.max_num_seqs,
+                block_size: server.block_size,
+                gpu_memory_utilization: server.gpu_memory_utilization,
+                max_model_len: server.max_model_len,
+            }),
+            network_rtt_ms: file.network.map(|network| network.measured_rtt_ms),
+            goodput_slo_targets: file
+                .goodput_slo_targets
+                .into_iter()
+                .map(|(class, target)| {
+                    let Goodput { ttft_ms, itl_ms, e2e_ms } = target;
+                    (class, GoodputTarget { ttft_ms, itl_ms, e2e_ms })
+                })
+                .collect(),
+            kv_offload: None,
+            observed_kv_metrics: file.observed_kv_metrics.map(|observed| ObservedKvMetrics {
+                source: observed.source,
+                hit_rate: observed.hit_rate,
+                block_hits: observed.block_hits,
+                block_queries: observed.block_queries,
+                read_time_total: observed.read_time_total,
+                write_time_total: observed.write_time_total,
+                vllm_commit: observed.vllm_commit,
+            }),
+        }
+    }
+
+    /// One of some words; an absent or empty one is the default.
+    fn one_of<T: Copy + Default>(
+        &mut self,
+        key: &str,
+        given: Option<&Spanned<String>>,
+        known: &[(&str, T)],
+    ) -> T {
+        let Some(given) = given.filter(|given| !given.value.is_empty()) else { return T::default() };
+        if let Some((_, value)) = known.iter().find(|(word, _)| *word == given.value) {
+            return *value;
+        }
+        let problem = unknown_name(key, &given.value, known.iter().map(|(word, _)| *word));
+        self.at(given, problem);
+        T::default()
+    }
+
+    fn report<T>(&mut self, place: &Spanned<T>, message: impl Into<String> + Display) {
+        self.at(place, Diagnostic::new(message));
+    }
+
+    fn at<T>(&mut self, place: &Spanned<T>, problem: Diagnostic) {
+        let at = place.referenced;
+        self.check.problem(problem.in_file(self.file_name).at(at.line() as u32, at.column() as u32));
+    }
+}
