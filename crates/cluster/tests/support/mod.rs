@@ -1,0 +1,188 @@
+//! Plans that scenarios start from, and requests that are written out one by one.
+
+#![allow(dead_code, missing_docs, clippy::missing_panics_doc, unreachable_pub)]
+
+use blis_cluster::plan::{AdmissionPlan, Detail, Plan, RoutingPlan, Workload};
+use blis_engine::InstanceConfig;
+use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
+use blis_kernel::{RequestName, Semantics, Tick};
+use blis_latency::{Blackbox, Coefficients};
+use blis_metrics::{Outcome, RequestRecord};
+use blis_policy::preemption::PreemptionKind;
+use blis_policy::priority::SloTable;
+use blis_policy::registry::parse_scorers;
+use blis_policy::scheduling::SchedulerKind;
+use blis_workload::{
+    Client, Content, Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, Segment, SessionId,
+    SessionRound, Traffic,
+};
+use std::sync::Arc;
+
+pub const BLOCK_TOKENS: u32 = 16;
+
+/// One instance without any limit that matters, first come first served, whose steps take `beta_us[0]`
+/// + `beta_us[1]` · prefill tokens + `beta_us[2]` · decode tokens.
+pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
+    let coefficients = Coefficients { alpha: vec![0.0; 3], beta: beta_us.to_vec() };
+    Plan {
+        semantics: Semantics::CORRECTED,
+        seed: 42,
+        horizon: Tick::MAX,
+        instances: 1,
+        instance: InstanceConfig {
+            kv_blocks: 1 << 20,
+            block_tokens: BLOCK_TOKENS,
+            max_num_seqs: 256,
+            max_num_batched_tokens: 1 << 20,
+            long_prefill_token_threshold: 0,
+            max_model_len: 0,
+            scheduler: SchedulerKind::Fcfs,
+            preemption: PreemptionKind::Fcfs,
+            cpu_tier: None,
+            horizon: Tick::MAX,
+            semantics: Semantics::CORRECTED,
+        },
+        latency: Arc::new(Blackbox::new(&coefficients).expect("valid coefficients")),
+        admission: AdmissionPlan::AlwaysAdmit,
+        admission_latency: Tick::ZERO,
+        routing: RoutingPlan::RoundRobin,
+        routing_latency: Tick::ZERO,
+        snapshot_refresh_interval: Tick::ZERO,
+        cache_signal_delay: Tick::ZERO,
+        priorities: SloTable::default(),
+        model: "m".to_owned(),
+        workload,
+        detail: Detail::PerRequest,
+    }
+}
+
+/// The same plan, cut off at `horizon`.
+pub fn until(mut plan: Plan, horizon: Tick) -> Plan {
+    plan.horizon = horizon;
+    plan.instance.horizon = horizon;
+    plan
+}
+
+/// The same plan under another reading of the mechanisms.
+pub fn under(mut plan: Plan, semantics: Semantics) -> Plan {
+    plan.semantics = semantics;
+    plan.instance.semantics = semantics;
+    plan
+}
+
+pub fn weighted(scorers: &str) -> RoutingPlan {
+    RoutingPlan::Weighted(parse_scorers(scorers).expect("valid scorers"))
+}
+
+pub fn constant(value: i64) -> LengthSampler {
+    LengthSampler::Constant { value }
+}
+
+pub fn exponential(mean: f64) -> LengthSampler {
+    LengthSampler::Exponential { mean, min: 0, max: 0 }
+}
+
+/// A client that sends at `per_s` requests per second with exponential gaps.
+pub fn poisson(per_s: f64, input: LengthSampler, output: LengthSampler) -> Client {
+    Client {
+        labels: Labels { client: "client".to_owned(), ..Labels::default() },
+        traffic: Traffic::Rate { per_us: per_s / 1e6, process: ArrivalProcess::Poisson },
+        input,
+        output,
+        prefix: None,
+        timeout: None,
+    }
+}
+
+/// The first `requests` requests of these clients.
+pub fn synthetic(seed: i64, requests: u64, clients: Vec<Client>) -> Workload {
+    let description =
+        blis_workload::Workload { seed, clients, horizon: Tick::MAX, max_requests: Some(requests) };
+    Workload::new(move || description.stream())
+}
+
+/// A request whose prompt begins with `shared` tokens that every such request begins with; the rest is its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    pub arrival_us: i64,
+    pub shared: u32,
+    pub own: u32,
+    pub output: u32,
+    pub deadline_us: Option<i64>,
+}
+
+/// A request that shares nothing and has no deadline.
+pub fn request(arrival_us: i64, input: u32, output: u32) -> Script {
+    Script { arrival_us, shared: 0, own: input, output, deadline_us: None }
+}
+
+/// Requests in order of arrival, named `request_0`, `request_1`, …
+pub fn scripted(requests: &[Script]) -> Workload {
+    let requests = requests.to_vec();
+    Workload::new(move || {
+        let longest = requests.iter().map(|r| r.shared).max().unwrap_or(0);
+        Box::new(Scripted {
+            requests: requests.clone(),
+            next: 0,
+            labels: vec![Labels::default()],
+            groups: vec![(0..longest).collect()],
+        })
+    })
+}
+
+struct Scripted {
+    requests: Vec<Script>,
+    next: usize,
+    labels: Vec<Labels>,
+    groups: Vec<Vec<u32>>,
+}
+
+impl RequestSource for Scripted {
+    fn next_arrival(&mut self) -> Option<RequestSpec> {
+        let script = *self.requests.get(self.next)?;
+        let uid = self.next as u64;
+        self.next += 1;
+        let fresh = Segment::Fresh { uid, tokens: script.own, head: [uid as u32; 4] };
+        let prompt = match (script.shared, script.own) {
+            (0, _) => vec![fresh],
+            (tokens, 0) => vec![Segment::Group { group: blis_workload::GroupId(0), tokens }],
+            (tokens, _) => vec![Segment::Group { group: blis_workload::GroupId(0), tokens }, fresh],
+        };
+        Some(RequestSpec {
+            arrival: Tick::from_us(script.arrival_us),
+            name: RequestName::Indexed(uid),
+            input_tokens: script.shared + script.own,
+            output_tokens: script.output,
+            max_output_tokens: script.output,
+            deadline: script.deadline_us.map(Tick::from_us),
+            content: Content::Shared { prompt, answer_uid: uid },
+            labels: LabelsId(0),
+            session: None,
+        })
+    }
+
+    fn is_reactive(&self) -> bool {
+        false
+    }
+
+    fn on_end(&mut self, _: SessionRound, _: Tick, _: RequestEnd) -> Option<RequestSpec> {
+        None
+    }
+
+    fn labels(&self) -> &[Labels] {
+        &self.labels
+    }
+
+    fn session_name(&self, _: SessionId) -> &'static str {
+        unreachable!("no scripted request belongs to a session")
+    }
+
+    fn groups(&self) -> &[Vec<u32>] {
+        &self.groups
+    }
+}
+
+/// Every request of a run that kept them, in order of arrival.
+pub fn records(outcome: &Outcome) -> &[RequestRecord] {
+    &outcome.requests.as_ref().expect("records were kept").records
+}
