@@ -97,6 +97,8 @@ pub struct Instance {
     pub(crate) lockstep: Lockstep,
     /// Prefill work of the step being formed or in flight.
     pub(crate) forward: Vec<SlotRef>,
+    /// Members of the batch that have their last token in the step being settled.
+    pub(crate) finishing: Vec<u32>,
     pub(crate) kv: KvCache,
     pub(crate) itl: DurationHistogram,
     pub(crate) counters: Counters,
@@ -141,6 +143,7 @@ impl Instance {
             prefilling: Vec::new(),
             alone: Vec::new(),
             forward: Vec::new(),
+            finishing: Vec::new(),
             itl: DurationHistogram::default(),
             counters: Counters::default(),
             ended: Vec::new(),
@@ -506,6 +509,5 @@ fn vacant_request() -> Request {
         last_token_at: Tick::ZERO,
         itl: Vec::new(),
         lone_evictions: 0,
-        finishing: false,
     }
 }

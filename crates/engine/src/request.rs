@@ -142,8 +142,6 @@ pub(crate) struct Request {
     pub(crate) itl: Vec<Tick>,
     /// How often it evicted itself while it was alone in the batch.
     pub(crate) lone_evictions: u8,
-    /// Leaves the batch when the current step is settled.
-    pub(crate) finishing: bool,
 }
 
 impl Request {

@@ -12,7 +12,6 @@ impl Instance {
         if tokens > 0 {
             self.itl.add(itl, tokens);
         }
-        let mut anybody_finishes = false;
         for i in 0..self.alone.len() {
             let slot = self.alone[i];
             let request = &mut self.requests[slot as usize];
@@ -28,8 +27,7 @@ impl Instance {
             request.last_token_at = end;
             request.progress += 1;
             if request.progress >= request.finish_progress {
-                request.finishing = true;
-                anybody_finishes = true;
+                self.finishing.push(slot);
             }
         }
         while let Some(who) = self.lockstep.pop_finished() {
@@ -39,17 +37,16 @@ impl Instance {
                 && matches!(request.pace, Pace::Lockstep { .. })
                 && self.progress(who.slot) >= request.finish_progress;
             if is_finished {
-                self.requests[who.slot as usize].finishing = true;
-                anybody_finishes = true;
+                self.finishing.push(who.slot);
             }
         }
-        anybody_finishes |= self.settle_prefill(end);
+        self.settle_prefill(end);
         if self.kv.needs_listed_keys() {
             for i in 0..self.batch.len() {
                 self.kv.mirror(self.batch[i]);
             }
         }
-        if anybody_finishes {
+        if !self.finishing.is_empty() {
             self.complete_finished(end);
         }
         if self.lockstep.log_is_long() {
@@ -59,13 +56,11 @@ impl Instance {
             if self.batch.is_empty() && self.waiting.is_empty() { Step::None } else { Step::Due(end) };
     }
 
-    /// Prompt tokens of the step; whoever has processed its whole prompt gets a token. Returns whether anybody
-    /// finishes with it.
-    fn settle_prefill(&mut self, end: Tick) -> bool {
+    /// Prompt tokens of the step; whoever has processed its whole prompt gets a token.
+    fn settle_prefill(&mut self, end: Tick) {
         if self.forward.is_empty() {
-            return false;
+            return;
         }
-        let mut anybody_finishes = false;
         let forward = std::mem::take(&mut self.forward);
         for &who in &forward {
             if !self.is_alive(who) {
@@ -87,8 +82,7 @@ impl Instance {
             }
             request.last_token_at = end;
             if request.progress >= request.finish_progress {
-                request.finishing = true;
-                anybody_finishes = true;
+                self.finishing.push(slot);
                 continue;
             }
             if resumed {
@@ -105,22 +99,23 @@ impl Instance {
             let request = &requests[slot as usize];
             request.progress < request.target && !matches!(request.pace, Pace::Lockstep { .. })
         });
-        anybody_finishes
     }
 
+    /// The finishing requests leave, in batch order.
     fn complete_finished(&mut self, end: Tick) {
-        let mut batch = std::mem::take(&mut self.batch);
-        batch.retain(|&slot| {
-            if self.requests[slot as usize].finishing {
-                self.complete(slot, end);
-                false
-            } else {
-                true
+        let mut finishing = std::mem::take(&mut self.finishing);
+        if finishing.len() > 1 {
+            finishing.sort_unstable_by_key(|&slot| self.requests[slot as usize].batch_sequence);
+        }
+        for &slot in &finishing {
+            remove_member(&mut self.batch, slot);
+            if !self.alone.is_empty() {
+                self.alone.retain(|&s| s != slot);
             }
-        });
-        self.batch = batch;
-        let requests = &self.requests;
-        self.alone.retain(|&slot| !requests[slot as usize].finishing);
+            self.complete(slot, end);
+        }
+        finishing.clear();
+        self.finishing = finishing;
     }
 
     /// A request has its last token.
@@ -166,9 +161,15 @@ impl Instance {
     /// Takes a running request out of the batch and its lists; its KV account is current afterwards.
     pub(crate) fn leave_batch(&mut self, slot: u32) {
         self.lockstep_leave(slot);
-        self.batch.retain(|&s| s != slot);
+        remove_member(&mut self.batch, slot);
         self.prefilling.retain(|&s| s != slot);
         self.alone.retain(|&s| s != slot);
         self.forward.retain(|&SlotRef { slot: s, .. }| s != slot);
     }
+}
+
+/// Takes `slot` out of the batch; the others keep their order.
+fn remove_member(batch: &mut Vec<u32>, slot: u32) {
+    let at = batch.iter().position(|&s| s == slot).expect("a running request is in the batch");
+    batch.remove(at);
 }

@@ -360,7 +360,7 @@ impl KvCache {
                 block.fill += taken as u32;
                 left -= taken;
                 if block.fill == size {
-                    self.publish(last, own.key(own.blocks.len() - 1));
+                    self.publish(last, own.key(own.blocks.len() - 1, size));
                 }
             }
         }
@@ -371,7 +371,7 @@ impl KvCache {
             self.take(1);
             let id = self.new_block(Block { references: 1, fill, key: None });
             if fill == size && prefill {
-                self.publish(id, own.key(own.blocks.len()));
+                self.publish(id, own.key(own.blocks.len(), size));
             }
             own.blocks.push(id);
         }
@@ -568,11 +568,13 @@ struct Own<'a> {
 }
 
 impl Own<'_> {
-    /// The key of the `n`-th block held. Displaced blocks have content that no other chain has, and get keys that no
-    /// other chain gets.
-    fn key(&self, n: usize) -> u64 {
+    /// The key of the `n`-th block held, which is full. Displaced blocks have content that no other chain has, and get
+    /// keys that no other chain gets: they follow from the chain's key where their last token stands.
+    fn key(&self, n: usize, block_tokens: u32) -> u64 {
         let Some(Displacement { ahead_tokens, after_blocks }) = *self.displaced else { return self.keys[n] };
-        let near = self.keys.get(n).or(self.keys.last()).copied().unwrap_or(0);
+        let end = ((n as u64 + 1) * u64::from(block_tokens)).wrapping_add(ahead_tokens);
+        let block = end.div_ceil(u64::from(block_tokens)) - 1;
+        let near = self.keys.get(block as usize).or(self.keys.last()).copied().unwrap_or(0);
         [n as u64, ahead_tokens, after_blocks].iter().fold(near, |key, &part| {
             (key ^ part ^ 0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xd6e8_feb8_6659_fd93)
         })
