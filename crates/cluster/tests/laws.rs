@@ -95,6 +95,7 @@ fn constant_service_waits_as_m_d_1() {
     for (utilisation, requests) in UTILISATIONS.into_iter().zip([300_000, 300_000, 600_000, 1_200_000]) {
         let expected = utilisation * SERVICE_US / (2.0 * (1.0 - utilisation));
         let got = mean_wait_us(m_d_1, utilisation, requests);
+        assert!((got / expected - 1.0).abs() < 0.02, "ρ = {utilisation}: {got} µs instead of {expected} µs");
     }
 }
 
@@ -105,6 +106,7 @@ fn exponential_service_waits_as_m_m_1() {
     {
         let expected = utilisation * SERVICE_US / (1.0 - utilisation);
         let got = mean_wait_us(m_m_1, utilisation, requests);
+        assert!((got / expected - 1.0).abs() < 0.02, "ρ = {utilisation}: {got} µs instead of {expected} µs");
     }
 }
 
