@@ -1,15 +1,17 @@
 //! The reference's figures for 241 scenarios of one instance.
 
 mod common;
+mod naive;
 
 use blis_engine::{CpuTierConfig, Ending};
 use blis_kernel::{Semantics, Tick};
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
 use blis_policy::scheduling::SchedulerKind;
-use common::{Linear, Scenario, ScenarioRequest};
+use common::{Linear, Run, Scenario, ScenarioRequest};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn vectors(file: &str) -> Vec<Value> {
     let path = format!("{}/../../testdata/engine/{file}", env!("CARGO_MANIFEST_DIR"));
@@ -69,11 +71,11 @@ fn scenario(vector: &Value) -> Scenario {
             base_latency: Tick::from_us(int("kv_transfer_base_latency")),
         }),
         horizon: config.get("horizon_us").map_or(Tick::MAX, |h| Tick::from_us(h.as_i64().unwrap())),
-        latency: Linear {
+        latency: Arc::new(Linear {
             alpha: triple(&vector["latency"]["alpha"]),
             beta: triple(&vector["latency"]["beta"]),
             post_decode_us: vector["latency"]["post_decode_us"].as_i64().unwrap(),
-        },
+        }),
         priorities: SloTable::with_overrides(overrides.iter().map(|(class, &rank)| (class.as_str(), rank)))
             .expect("overrides"),
         requests: vector["requests"]
@@ -93,10 +95,10 @@ fn scenario(vector: &Value) -> Scenario {
     }
 }
 
-/// Every difference between the recorded figures and ours, one line each.
-fn differences(vector: &Value, private: bool) -> Vec<String> {
+/// Every difference between the recorded figures and those of `run`, one line each.
+fn differences(vector: &Value, run: Run) -> Vec<String> {
     let scenario = scenario(vector);
-    let result = scenario.run(Semantics::REFERENCE, private);
+    let result = run(&scenario, Semantics::REFERENCE);
     let mut found = Vec::new();
     let mut differ = |what: String, expected: String, got: String| {
         if expected != got {
@@ -178,11 +180,11 @@ fn differences(vector: &Value, private: bool) -> Vec<String> {
     found
 }
 
-fn check(file: &str, private: bool) {
+fn check(file: &str, run: Run) {
     let mut found = Vec::new();
     let mut checked = 0;
     for vector in vectors(file).iter().filter(|v| !needs_later_work(v)) {
-        found.extend(differences(vector, private));
+        found.extend(differences(vector, run));
         checked += 1;
     }
     assert!(checked > 30, "only {checked} scenarios were checked");
@@ -191,17 +193,25 @@ fn check(file: &str, private: bool) {
 
 #[test]
 fn named_scenarios_give_the_references_figures() {
-    check("named.jsonl", false);
+    check("named.jsonl", Scenario::run_listed);
 }
 
 #[test]
 fn random_scenarios_give_the_references_figures() {
-    check("random.jsonl", false);
+    check("random.jsonl", Scenario::run_listed);
 }
 
 /// Counting the blocks of prompts that nobody shares gives the same as naming them.
 #[test]
 fn private_prompts_give_the_references_figures() {
-    check("named.jsonl", true);
-    check("random.jsonl", true);
+    check("named.jsonl", Scenario::run_private);
+    check("random.jsonl", Scenario::run_private);
+}
+
+/// The plain implementation that the fast one is compared with is held to the same figures.
+#[test]
+fn the_naive_instance_gives_the_references_figures() {
+    let run: Run = |scenario, semantics| naive::run(scenario, semantics).expect("an end");
+    check("named.jsonl", run);
+    check("random.jsonl", run);
 }

@@ -1,13 +1,16 @@
-//! Scenarios for a bare instance: requests with known tokens and a linear step-time model.
+//! Scenarios for a bare instance: requests with known tokens, and a step-time model that is easy to follow.
 
 #![allow(dead_code, missing_docs, clippy::missing_panics_doc, unreachable_pub)]
 
-use blis_engine::{BlockKeys, CpuTierConfig, Ended, Instance, InstanceConfig, Submission};
+use blis_engine::{
+    BlockKeys, Counters, CpuTierConfig, Ended, IndexChange, Instance, InstanceConfig, Submission,
+};
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::{Batch, LatencyModel};
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
 use blis_policy::scheduling::SchedulerKind;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// step = trunc(b0 + b1 · prefill tokens + b2 · decode tokens), queueing = trunc(a0 + a1 · prompt).
@@ -38,7 +41,7 @@ impl LatencyModel for Linear {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ScenarioRequest {
     pub id: String,
     pub arrival_us: i64,
@@ -47,6 +50,32 @@ pub struct ScenarioRequest {
     pub max_output: i64,
     pub slo_class: String,
     pub deadline_us: i64,
+}
+
+/// Tokens as runs of consecutive ids.
+fn runs(tokens: &[u32]) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &token in tokens {
+        match runs.last_mut() {
+            Some((first, count)) if *first + *count == token => *count += 1,
+            _ => runs.push((token, 1)),
+        }
+    }
+    runs
+}
+
+impl std::fmt::Debug for ScenarioRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScenarioRequest")
+            .field("id", &self.id)
+            .field("arrival_us", &self.arrival_us)
+            .field("input", &format_args!("{:?}", runs(&self.input)))
+            .field("output", &format_args!("{:?}", runs(&self.output)))
+            .field("max_output", &self.max_output)
+            .field("slo_class", &self.slo_class)
+            .field("deadline_us", &self.deadline_us)
+            .finish()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -62,23 +91,37 @@ pub struct Scenario {
     pub preemption: PreemptionKind,
     pub cpu_tier: Option<CpuTierConfig>,
     pub horizon: Tick,
-    pub latency: Linear,
+    pub latency: Arc<dyn LatencyModel>,
     pub priorities: SloTable,
     /// In order of submission; arrivals ascend.
     pub requests: Vec<ScenarioRequest>,
 }
 
+/// What a router may see of an instance when a request arrives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    pub queue_depth: u32,
+    pub batch_size: u32,
+    pub kv_utilization: f64,
+    /// Leading blocks of the arriving prompt that are cached; 0 for a prompt without keys.
+    pub findable_blocks: usize,
+}
+
 /// What a scenario came to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Result {
-    /// By request, in order of submission.
+pub struct Outcome {
+    /// By request, in order of submission; `None` for those that arrive after the horizon.
     pub ended: Vec<Option<Ended>>,
-    pub counters: blis_engine::Counters,
+    /// Requests in the order in which they ended.
+    pub order: Vec<usize>,
+    pub counters: Counters,
     pub sim_ended: Tick,
     pub hits_and_misses: (u64, u64),
     pub thrashing_rate: f64,
     /// Inter-token latencies of the completed requests, µs → count.
     pub itl: Vec<(i64, u64)>,
+    /// At each submission, just before it.
+    pub views: Vec<View>,
 }
 
 /// Chained keys of every full block of prompt and answer.
@@ -98,6 +141,9 @@ pub fn block_keys(input: &[u32], output: &[u32], block_tokens: u32) -> Box<[u64]
         .collect()
 }
 
+/// What one of the two implementations makes of a scenario.
+pub type Run = fn(&Scenario, Semantics) -> Outcome;
+
 impl Scenario {
     pub fn config(&self, semantics: Semantics) -> InstanceConfig {
         InstanceConfig {
@@ -115,15 +161,31 @@ impl Scenario {
         }
     }
 
-    /// Runs the scenario; with `private`, requests that share no first token with another are submitted without keys.
-    pub fn run(&self, semantics: Semantics, private: bool) -> Result {
-        let mut instance = Instance::new(self.config(semantics), Arc::new(self.latency.clone()));
+    /// Runs the scenario with the keys of every prompt.
+    pub fn run_listed(&self, semantics: Semantics) -> Outcome {
+        self.run(semantics, |_| false)
+    }
+
+    /// Runs the scenario; requests that share no first token with another are submitted without keys.
+    pub fn run_private(&self, semantics: Semantics) -> Outcome {
+        self.run(semantics, |_| true)
+    }
+
+    /// Runs the scenario; of the requests that share no first token with another, those that `private` picks are
+    /// submitted without keys.
+    pub fn run(&self, semantics: Semantics, private: impl Fn(usize) -> bool) -> Outcome {
+        let mut instance = Instance::new(self.config(semantics), self.latency.clone());
+        instance.keep_index_journal();
+        let mut index = BTreeSet::new();
         let mut ended = vec![None; self.requests.len()];
+        let mut order = Vec::new();
+        let mut views = Vec::new();
         let mut collect = |instance: &mut Instance| {
             for end in instance.drain_ended() {
                 let place = &mut ended[end.handle as usize];
                 assert!(place.is_none(), "{}: request {} ended twice", self.name, end.handle);
                 *place = Some(end);
+                order.push(end.handle as usize);
             }
         };
         for (handle, request) in self.requests.iter().enumerate() {
@@ -133,15 +195,25 @@ impl Scenario {
             }
             instance.run_before(now, false);
             collect(&mut instance);
+            for change in instance.drain_index_journal() {
+                match change {
+                    IndexChange::Added(key) => assert!(index.insert(key), "{key} is added twice"),
+                    IndexChange::Removed(key) => assert!(index.remove(&key), "{key} is removed twice"),
+                }
+            }
             let alone = || {
                 let first = request.input.first();
                 self.requests.iter().filter(|other| other.input.first() == first).count() == 1
             };
-            let keys = if private && self.cpu_tier.is_none() && alone() {
-                BlockKeys::Private
-            } else {
-                BlockKeys::Listed(block_keys(&request.input, &request.output, self.block_tokens))
-            };
+            let keys = block_keys(&request.input, &request.output, self.block_tokens);
+            let is_private = self.cpu_tier.is_none() && private(handle) && alone();
+            let prompt_blocks = request.input.len() / self.block_tokens as usize;
+            views.push(View {
+                queue_depth: instance.queue_depth(),
+                batch_size: instance.batch_size(),
+                kv_utilization: instance.kv_utilization(),
+                findable_blocks: keys[..prompt_blocks].iter().take_while(|key| index.contains(key)).count(),
+            });
             instance.submit(
                 now,
                 Submission {
@@ -153,7 +225,7 @@ impl Scenario {
                     max_output_tokens: request.max_output,
                     deadline: (request.deadline_us > 0).then(|| Tick::from_us(request.deadline_us)),
                     priority: self.priorities.priority(&request.slo_class),
-                    keys,
+                    keys: if is_private { BlockKeys::Private } else { BlockKeys::Listed(keys) },
                 },
             );
         }
@@ -161,13 +233,15 @@ impl Scenario {
         collect(&mut instance);
         let sim_ended = instance.finish();
         collect(&mut instance);
-        Result {
+        Outcome {
             ended,
+            order,
             counters: instance.counters().clone(),
             sim_ended,
             hits_and_misses: instance.cache_hits_and_misses(),
             thrashing_rate: instance.kv_thrashing_rate(),
             itl: instance.inter_token_latencies().counts().map(|(t, n)| (t.as_us(), n)).collect(),
+            views,
         }
     }
 }

@@ -1,0 +1,436 @@
+//! Random scenarios, through the engine and through the naive instance: whatever can be seen must be the same.
+//!
+//! `BLIS_FUZZ_SCENARIOS` says how many (default 10,000), `BLIS_FUZZ_SEED` where to start. A failure prints its seed and
+//! the smallest scenario of the same kind that was found.
+
+mod common;
+mod naive;
+
+use blis_engine::CpuTierConfig;
+use blis_kernel::{Semantics, Tick};
+use blis_latency::{Batch, LatencyModel};
+use blis_policy::preemption::PreemptionKind;
+use blis_policy::priority::SloTable;
+use blis_policy::scheduling::SchedulerKind;
+use common::{Linear, Outcome, Scenario, ScenarioRequest};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A small generator of random numbers (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From `low` to `high`, both included.
+    fn from_to(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.next() % (high - low + 1) as u64) as i64
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.next().is_multiple_of(n)
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[(self.next() % from.len() as u64) as usize].clone()
+    }
+}
+
+/// Step times that depend on everything that a model may read, so that no difference in a batch goes unseen.
+#[derive(Clone, Debug)]
+struct Fingerprint {
+    wants_decode_contexts: bool,
+    spread_us: u64,
+}
+
+impl LatencyModel for Fingerprint {
+    fn queueing_time(&self, prompt_tokens: u64) -> Tick {
+        Tick::from_us((prompt_tokens % 7) as i64)
+    }
+
+    fn output_token_processing_time(&self) -> Tick {
+        Tick::from_us(3)
+    }
+
+    fn post_decode_overhead(&self) -> Tick {
+        Tick::from_us(5)
+    }
+
+    fn step_time(&self, batch: &Batch<'_>) -> Tick {
+        let prefills = batch.prefills.iter().flat_map(|p| [p.prompt_tokens, p.progress, p.new_tokens]);
+        let figures = [batch.decodes, batch.decode_context_tokens, batch.others];
+        let hash = prefills
+            .chain(figures)
+            .chain(batch.decode_contexts.iter().copied())
+            .fold(17u64, |hash, figure| (hash ^ figure).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23));
+        Tick::from_us(1 + (hash % self.spread_us) as i64)
+    }
+
+    fn wants_decode_contexts(&self) -> bool {
+        self.wants_decode_contexts
+    }
+}
+
+/// A scenario with the reading that it is run in.
+#[derive(Clone, Debug)]
+struct Case {
+    scenario: Scenario,
+    semantics: Semantics,
+    /// Requests that may be submitted without keys, where nobody shares their first token.
+    private: Vec<bool>,
+}
+
+fn semantics(dice: &mut Dice) -> Semantics {
+    let (reference, corrected) = (Semantics::REFERENCE, Semantics::CORRECTED);
+    let mixture = |dice: &mut Dice| Semantics {
+        step_effects_at_start: dice.one_in(2),
+        deadline_spares_final_step: dice.one_in(2),
+        idle_steps_uncounted: dice.one_in(2),
+        fully_cached_prompt_is_free: dice.one_in(2),
+        reload_without_credit: dice.one_in(2),
+        stale_index_delete: dice.one_in(2),
+        regenerate_after_preemption: dice.one_in(2),
+        ..corrected
+    };
+    match dice.from_to(0, 7) {
+        0..=2 => reference,
+        3..=5 => corrected,
+        _ => mixture(dice),
+    }
+}
+
+/// Prompts and answers. New tokens are never used twice by accident: what is repeated is repeated on purpose.
+struct Texts {
+    next_token: u32,
+    families: Vec<Vec<u32>>,
+    /// Earlier prompts with their answers.
+    earlier: Vec<(Vec<u32>, Vec<u32>)>,
+    block_tokens: i64,
+    longest_prompt: i64,
+    longest_answer: i64,
+}
+
+impl Texts {
+    fn fresh(&mut self, count: i64) -> Vec<u32> {
+        let first = self.next_token;
+        self.next_token += count as u32;
+        (first..self.next_token).collect()
+    }
+
+    fn length(&self, dice: &mut Dice, longest: i64) -> i64 {
+        let n = dice.from_to(1, longest);
+        if dice.one_in(3) { (n / self.block_tokens * self.block_tokens).max(1) } else { n }
+    }
+
+    fn draw(&mut self, dice: &mut Dice) -> (Vec<u32>, Vec<u32>) {
+        let mut input = Vec::new();
+        let mut output = None;
+        match dice.from_to(0, 9) {
+            0..=2 if !self.families.is_empty() => {
+                let family = dice.pick(&self.families);
+                let keep = dice.from_to(1, family.len() as i64) as usize;
+                input.extend_from_slice(&family[..if dice.one_in(2) { family.len() } else { keep }]);
+            }
+            3..=5 if !self.earlier.is_empty() => {
+                let (prompt, answer) = dice.pick(&self.earlier);
+                input.extend(prompt);
+                let keep = dice.from_to(0, answer.len() as i64) as usize;
+                input.extend_from_slice(&answer[..if dice.one_in(2) { answer.len() } else { keep }]);
+            }
+            6 if !self.earlier.is_empty() => {
+                let (prompt, answer) = dice.pick(&self.earlier);
+                input.extend(prompt);
+                if dice.one_in(2) {
+                    output = Some(answer);
+                }
+            }
+            7 if !self.earlier.is_empty() => {
+                let (prompt, _) = dice.pick(&self.earlier);
+                let keep = dice.from_to(1, prompt.len().max(1) as i64) as usize;
+                input.extend_from_slice(&prompt[..keep.min(prompt.len())]);
+            }
+            _ => {}
+        }
+        if output.is_none() && (input.is_empty() || dice.one_in(2)) {
+            let count = self.length(dice, self.longest_prompt);
+            let tokens = self.fresh(count);
+            input.extend(tokens);
+        }
+        let output = output.unwrap_or_else(|| {
+            let count =
+                if dice.one_in(8) { dice.from_to(0, 1) } else { self.length(dice, self.longest_answer) };
+            self.fresh(count)
+        });
+        self.earlier.push((input.clone(), output.clone()));
+        (input, output)
+    }
+}
+
+fn case(seed: u64) -> Case {
+    let mut dice = Dice(seed);
+    let dice = &mut dice;
+    let block_tokens =
+        if dice.one_in(3) { dice.from_to(1, 32) } else { dice.pick(&[1, 2, 2, 3, 4, 4, 5, 8, 16]) };
+    let longest_prompt = dice.pick(&[2, 1, 3, 5]) * block_tokens.max(3);
+    let mut texts = Texts {
+        next_token: 1000,
+        families: Vec::new(),
+        earlier: Vec::new(),
+        block_tokens,
+        longest_prompt,
+        longest_answer: dice.pick(&[3, 10, 25]).max(block_tokens * dice.from_to(0, 2)),
+    };
+    for _ in 0..dice.from_to(0, 2) {
+        let count = dice.from_to(1, 4 * block_tokens);
+        let family = texts.fresh(count);
+        texts.families.push(family);
+    }
+    let linear = dice.one_in(2);
+    let latency: Arc<dyn LatencyModel> = if linear {
+        let coarse = dice.pick(&[1.0, 10.0, 50.0]);
+        Arc::new(Linear {
+            alpha: [
+                dice.pick(&[0.0, 0.0, 5.0, 10.0]),
+                dice.pick(&[0.0, 0.0, 0.5, 1.0]),
+                dice.pick(&[0.0, 3.0]),
+            ],
+            beta: [coarse, dice.pick(&[0.0, 1.0, 2.5]), dice.pick(&[0.0, 1.0, 10.0])],
+            post_decode_us: dice.pick(&[0, 7]),
+        })
+    } else {
+        Arc::new(Fingerprint {
+            wants_decode_contexts: dice.one_in(2),
+            spread_us: dice.pick(&[1, 5, 40, 200]),
+        })
+    };
+    let gap = dice.pick(&[0, 1, 10, 10, 50, 200]);
+    let grid = dice.pick(&[1, 1, 10]);
+    let classes = ["", "critical", "standard", "batch", "background"];
+    let use_classes = dice.one_in(2);
+    let use_deadlines = dice.one_in(3);
+    let patience = dice.pick(&[10, 100, 1000]);
+    let longest =
+        if dice.one_in(4) { dice.from_to(2, longest_prompt * 2 + texts.longest_answer) as u64 } else { 0 };
+    let use_budgets = dice.one_in(6);
+    let mut arrival_us = 0;
+    let mut requests = Vec::new();
+    let count = dice.from_to(1, 12);
+    for n in 0..count {
+        arrival_us += dice.from_to(0, 2 * gap) / grid * grid;
+        let (input, output) = texts.draw(dice);
+        let max_output = match dice.from_to(0, 9) {
+            _ if !use_budgets => 0,
+            0 => -1,
+            1..=4 => output.len() as i64,
+            5 => dice.from_to(0, 60),
+            _ => 0,
+        };
+        requests.push(ScenarioRequest {
+            // In text order r10 comes before r9.
+            id: format!("r{}", (n * 7 + 5) % 13),
+            arrival_us,
+            input,
+            output,
+            max_output,
+            slo_class: if use_classes { dice.pick(&classes).to_owned() } else { String::new() },
+            deadline_us: if use_deadlines && dice.one_in(2) {
+                (arrival_us + dice.from_to(0, patience)) / grid * grid
+            } else {
+                0
+            },
+        });
+    }
+    let largest =
+        requests.iter().map(|r| r.input.len().div_ceil(block_tokens as usize)).max().unwrap_or(1) as i64;
+    let total: i64 =
+        requests.iter().map(|r| ((r.input.len() + r.output.len()) as i64) / block_tokens + 1).sum();
+    let kv_blocks = match dice.from_to(0, 5) {
+        0 => dice.from_to(1, largest),
+        1 | 2 => dice.from_to(largest, largest + 3),
+        3 => dice.from_to(largest, total.max(largest)),
+        4 => total,
+        _ => total * 3,
+    } as u32;
+    let cpu_tier = dice.one_in(4).then(|| CpuTierConfig {
+        blocks: dice.from_to(1, 2 * total) as u32,
+        bandwidth_tokens_per_us: dice.pick(&[0.3, 1.0, 100.0]),
+        base_latency: Tick::from_us(dice.pick(&[0, 0, 13])),
+    });
+    let budget = dice.pick(&[1, 4, 10, 40, 100, 1000, 1000]);
+    let scenario = Scenario {
+        name: format!("seed {seed}"),
+        kv_blocks,
+        block_tokens: block_tokens as u32,
+        max_num_seqs: dice.pick(&[1, 2, 3, 5, 100]),
+        max_num_batched_tokens: dice.from_to(1, budget) as u32,
+        long_prefill_token_threshold: if dice.one_in(3) {
+            dice.from_to(1, 2 * block_tokens) as u32
+        } else {
+            0
+        },
+        max_model_len: longest,
+        scheduler: dice.pick(&[
+            SchedulerKind::Fcfs,
+            SchedulerKind::Fcfs,
+            SchedulerKind::PriorityFcfs,
+            SchedulerKind::Sjf,
+            SchedulerKind::ReversePriority,
+        ]),
+        preemption: dice.pick(&[PreemptionKind::Fcfs, PreemptionKind::Priority]),
+        cpu_tier,
+        horizon: if dice.one_in(4) { Tick::from_us(dice.from_to(1, 2000)) } else { Tick::MAX },
+        latency,
+        priorities: SloTable::default(),
+        requests,
+    };
+    let privacy = dice.pick(&[1, 2, 1000]);
+    let private = (0..count).map(|_| dice.one_in(privacy)).collect();
+    Case { scenario, semantics: semantics(dice), private }
+}
+
+/// What the two make of a case differently, if anything.
+fn difference(case: &Case) -> Option<String> {
+    let outcome = |what: &str, run: &dyn Fn() -> Result<Outcome, String>| {
+        panic::catch_unwind(AssertUnwindSafe(run))
+            .unwrap_or_else(|e| {
+                let text = e.downcast_ref::<String>().cloned();
+                Err(text.or(e.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
+            })
+            .map_err(|text| format!("{what}: {text}"))
+    };
+    // The naive one first: it notices when a scenario has no end.
+    let naive = match outcome("naive", &|| naive::run(&case.scenario, case.semantics)) {
+        Ok(naive) => naive,
+        Err(text) => return Some(text),
+    };
+    let fast = outcome("fast", &|| Ok(case.scenario.run(case.semantics, |r| case.private[r])));
+    match fast {
+        Ok(fast) => first_difference(&case.scenario, &fast, &naive),
+        Err(text) => Some(text),
+    }
+}
+
+fn first_difference(scenario: &Scenario, fast: &Outcome, naive: &Outcome) -> Option<String> {
+    let mut found = Vec::new();
+    for (r, (fast, naive)) in fast.ended.iter().zip(&naive.ended).enumerate() {
+        if fast != naive {
+            let id = &scenario.requests[r].id;
+            found.push(format!("request {id}\n    fast  {fast:?}\n    naive {naive:?}"));
+        }
+    }
+    let mut compare = |what: &str, fast: String, naive: String| {
+        if fast != naive {
+            found.push(format!("{what}\n    fast  {fast}\n    naive {naive}"));
+        }
+    };
+    compare("order of ends", format!("{:?}", fast.order), format!("{:?}", naive.order));
+    compare("counters", format!("{:?}", fast.counters), format!("{:?}", naive.counters));
+    compare("end", format!("{:?}", fast.sim_ended), format!("{:?}", naive.sim_ended));
+    compare("hits, misses", format!("{:?}", fast.hits_and_misses), format!("{:?}", naive.hits_and_misses));
+    compare("thrashing", fast.thrashing_rate.to_string(), naive.thrashing_rate.to_string());
+    compare("token latencies", format!("{:?}", fast.itl), format!("{:?}", naive.itl));
+    compare("views", format!("{:?}", fast.views), format!("{:?}", naive.views));
+    (!found.is_empty()).then(|| found.join("\n"))
+}
+
+/// Makes a failing case smaller as long as it still fails.
+fn shrink(mut case: Case) -> Case {
+    loop {
+        let smaller = smaller_cases(&case).into_iter().find(|smaller| difference(smaller).is_some());
+        match smaller {
+            Some(smaller) => case = smaller,
+            None => return case,
+        }
+    }
+}
+
+fn smaller_cases(case: &Case) -> Vec<Case> {
+    let mut smaller = Vec::new();
+    let count = case.scenario.requests.len();
+    let mut offer = |change: &dyn Fn(&mut Case)| {
+        let mut changed = case.clone();
+        change(&mut changed);
+        if format!("{changed:?}") != format!("{case:?}") {
+            smaller.push(changed);
+        }
+    };
+    for r in 0..count {
+        offer(&|case| {
+            case.scenario.requests.remove(r);
+            case.private.remove(r);
+        });
+    }
+    offer(&|case| case.scenario.horizon = Tick::MAX);
+    offer(&|case| case.scenario.cpu_tier = None);
+    offer(&|case| case.scenario.max_model_len = 0);
+    offer(&|case| case.scenario.long_prefill_token_threshold = 0);
+    offer(&|case| case.scenario.max_num_batched_tokens = 1000);
+    offer(&|case| case.scenario.max_num_seqs = 100);
+    offer(&|case| case.scenario.scheduler = SchedulerKind::Fcfs);
+    offer(&|case| case.scenario.preemption = PreemptionKind::Fcfs);
+    offer(&|case| case.private.fill(false));
+    offer(&|case| case.semantics = Semantics::CORRECTED);
+    offer(&|case| case.semantics = Semantics::REFERENCE);
+    offer(&|case| {
+        case.scenario.latency =
+            Arc::new(Linear { alpha: [0.0; 3], beta: [10.0, 0.0, 0.0], post_decode_us: 0 });
+    });
+    for r in 0..count {
+        offer(&|case| case.scenario.requests[r].deadline_us = 0);
+        offer(&|case| case.scenario.requests[r].max_output = 0);
+        offer(&|case| case.scenario.requests[r].slo_class.clear());
+        offer(&|case| {
+            let output = &mut case.scenario.requests[r].output;
+            output.truncate(output.len() / 2);
+        });
+        offer(&|case| {
+            case.scenario.requests[r].output.pop();
+        });
+        offer(&|case| {
+            let input = &mut case.scenario.requests[r].input;
+            if input.len() > 1 {
+                input.pop();
+            }
+        });
+    }
+    smaller
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{variable}: {e}")))
+}
+
+#[test]
+fn the_engine_does_what_the_naive_instance_does() {
+    let (count, first) = (number("BLIS_FUZZ_SCENARIOS", 10_000), number("BLIS_FUZZ_SEED", 0));
+    let found = AtomicBool::new(false);
+    let search = |offset: u64| {
+        for seed in (first + offset..first + count).step_by(2) {
+            if found.load(Ordering::Relaxed) {
+                return None;
+            }
+            if difference(&case(seed)).is_some() {
+                found.store(true, Ordering::Relaxed);
+                return Some(seed);
+            }
+        }
+        None
+    };
+    let failed = std::thread::scope(|scope| {
+        let other = scope.spawn(|| search(1));
+        search(0).or(other.join().expect("a search"))
+    });
+    if let Some(seed) = failed {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(|_| {}));
+        let smallest = shrink(case(seed));
+        panic::set_hook(hook);
+        panic!("seed {seed}\n{}\n{smallest:#?}", difference(&smallest).unwrap_or_default());
+    }
+}

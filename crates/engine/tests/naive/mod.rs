@@ -1,0 +1,330 @@
+//! One serving instance, written as plainly as its rules can be written: one function per rule, lists that are
+//! searched from the start, every block and every token latency kept. It shares no code with the engine that it
+//! judges, only the types that say what goes in and what comes out.
+
+#![allow(missing_docs, clippy::missing_panics_doc, unreachable_pub)]
+
+pub mod cache;
+mod step;
+
+use crate::common::{Outcome, Scenario, View};
+use blis_engine::{Counters, Ended, Ending};
+use blis_kernel::{Semantics, Tick};
+use cache::{Cache, Prompt};
+use std::collections::BTreeMap;
+
+/// More events than any scenario needs: beyond it, requests take turns for ever.
+const MOST_EVENTS: usize = 200_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not injected yet.
+    Absent,
+    Entering,
+    Queued,
+    Running,
+    /// Completed, timed out or dropped.
+    Gone,
+}
+
+struct Request {
+    chain: Vec<u32>,
+    input: usize,
+    output: usize,
+    max_output: i64,
+    state: State,
+    /// The prompt; after a preemption under Q14's correction, also what was generated before it.
+    target: usize,
+    progress: usize,
+    /// Tokens processed or cached, once the step has its effects.
+    computed: usize,
+    new_tokens: usize,
+    newly_admitted: bool,
+    first_token: Option<i64>,
+    recorded_ttft: Option<i64>,
+    itl: Vec<i64>,
+    last_token_at: i64,
+    scheduling_delay: Option<i64>,
+    lone_evictions: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Arrival(usize),
+    StepEnd { start: i64 },
+    Queued(usize),
+    Step,
+    Left,
+    Timeout(usize),
+}
+
+impl Event {
+    fn rank(self) -> u32 {
+        match self {
+            Self::Arrival(_) => 0,
+            Self::StepEnd { .. } => 1,
+            Self::Queued(_) => 2,
+            Self::Step => 3,
+            Self::Left => 5,
+            Self::Timeout(_) => 6,
+        }
+    }
+}
+
+pub struct Naive<'a> {
+    scenario: &'a Scenario,
+    semantics: Semantics,
+    requests: Vec<Request>,
+    /// (time, rank, sequence number, what)
+    events: Vec<(i64, u32, u64, Event)>,
+    next_sequence: u64,
+    clock: i64,
+    queue: Vec<usize>,
+    batch: Vec<usize>,
+    /// A step or the end of one is among the events.
+    step_pending: bool,
+    cache: Cache,
+    counters: Counters,
+    itl: BTreeMap<i64, u64>,
+    ended: Vec<Option<Ended>>,
+    order: Vec<usize>,
+    views: Vec<View>,
+}
+
+/// Runs a scenario. An error says that it does not come to an end.
+pub fn run(scenario: &Scenario, semantics: Semantics) -> Result<Outcome, String> {
+    let mut naive = Naive::new(scenario, semantics);
+    naive.drive()?;
+    Ok(naive.outcome())
+}
+
+impl<'a> Naive<'a> {
+    fn new(scenario: &'a Scenario, semantics: Semantics) -> Self {
+        let requests: Vec<_> = scenario
+            .requests
+            .iter()
+            .map(|r| Request {
+                chain: r.input.iter().chain(&r.output).copied().collect(),
+                input: r.input.len(),
+                output: r.output.len(),
+                max_output: r.max_output,
+                state: State::Absent,
+                target: r.input.len(),
+                progress: 0,
+                computed: 0,
+                new_tokens: 0,
+                newly_admitted: false,
+                first_token: None,
+                recorded_ttft: None,
+                itl: Vec::new(),
+                last_token_at: 0,
+                scheduling_delay: None,
+                lone_evictions: 0,
+            })
+            .collect();
+        let mut naive = Self {
+            scenario,
+            semantics,
+            events: Vec::new(),
+            next_sequence: 0,
+            clock: 0,
+            queue: Vec::new(),
+            batch: Vec::new(),
+            step_pending: false,
+            cache: Cache::new(
+                scenario.kv_blocks,
+                scenario.block_tokens,
+                semantics.stale_index_delete,
+                scenario.cpu_tier,
+            ),
+            counters: Counters::default(),
+            itl: BTreeMap::new(),
+            ended: vec![None; requests.len()],
+            order: Vec::new(),
+            views: Vec::new(),
+            requests,
+        };
+        for (r, request) in scenario.requests.iter().enumerate() {
+            naive.schedule(request.arrival_us, Event::Arrival(r));
+        }
+        naive
+    }
+
+    fn schedule(&mut self, at: i64, event: Event) {
+        self.events.push((at, event.rank(), self.next_sequence, event));
+        self.next_sequence += 1;
+    }
+
+    fn prompt(&self, r: usize) -> Prompt<'_> {
+        let request = &self.requests[r];
+        Prompt {
+            request: r,
+            chain: &request.chain,
+            target: request.target,
+            in_prefill: request.progress < request.target,
+        }
+    }
+
+    /// 3.2: events in order, none after the horizon; the time-out of a request that is gone leaves no trace.
+    fn drive(&mut self) -> Result<(), String> {
+        let mut count = 0;
+        while let Some(next) = (0..self.events.len()).min_by_key(|&i| {
+            let (at, rank, sequence, _) = self.events[i];
+            (at, rank, sequence)
+        }) {
+            let (at, _, _, event) = self.events.remove(next);
+            if at > self.scenario.horizon.as_us() {
+                // It stays: what a request is doing at the end depends on it.
+                self.schedule(at, event);
+                break;
+            }
+            if let Event::Timeout(r) = event
+                && self.requests[r].state == State::Gone
+            {
+                continue;
+            }
+            assert!(at >= self.clock, "the clock goes backwards");
+            self.clock = at;
+            match event {
+                Event::Arrival(r) => self.arrive(r, at),
+                Event::StepEnd { start } => self.finish_step(start, at),
+                Event::Queued(r) => self.enqueue(r, at),
+                Event::Step => self.step(at),
+                Event::Left => {}
+                Event::Timeout(r) => self.time_out(r, at),
+            }
+            self.cache.check();
+            count += 1;
+            if count == MOST_EVENTS {
+                return Err(format!("{count} events and no end at {at} us"));
+            }
+        }
+        Ok(())
+    }
+
+    /// 4.1.
+    fn arrive(&mut self, r: usize, now: i64) {
+        let findable = self.cache.prefix(&self.scenario.requests[r].input).len();
+        self.views.push(View {
+            queue_depth: self.queue.len() as u32,
+            batch_size: self.batch.len() as u32,
+            kv_utilization: self.cache.used() as f64 / f64::from(self.scenario.kv_blocks),
+            findable_blocks: findable,
+        });
+        self.requests[r].state = State::Entering;
+        let delay = self.scenario.latency.queueing_time(self.requests[r].input as u64).as_us();
+        self.schedule(now + delay, Event::Queued(r));
+    }
+
+    /// 4.2.
+    fn enqueue(&mut self, r: usize, now: i64) {
+        let longest = self.scenario.max_model_len as i64;
+        let request = &mut self.requests[r];
+        let input = request.input as i64;
+        if request.max_output == 0 && longest > 0 && input < longest {
+            request.max_output = longest - input;
+        }
+        let blocks = request.input.div_ceil(self.scenario.block_tokens as usize);
+        if request.max_output < 0
+            || (longest > 0 && input >= longest)
+            || (longest > 0 && request.max_output > 0 && input + request.max_output > longest)
+            || blocks > self.scenario.kv_blocks as usize
+        {
+            self.counters.dropped_unservable += 1;
+            self.end(r, Ending::Unservable, now);
+            return;
+        }
+        self.counters.input_tokens += input as u64;
+        let deadline = self.scenario.requests[r].deadline_us;
+        if deadline > 0 && deadline <= now {
+            self.counters.timed_out += 1;
+            self.end(r, Ending::TimedOut, now);
+            return;
+        }
+        self.requests[r].state = State::Queued;
+        self.queue.push(r);
+        if deadline > 0 && deadline <= self.scenario.horizon.as_us() {
+            self.schedule(deadline, Event::Timeout(r));
+        }
+        if !self.step_pending {
+            self.schedule_step(now);
+        }
+    }
+
+    fn schedule_step(&mut self, at: i64) {
+        assert!(!self.step_pending, "two steps at once");
+        self.step_pending = true;
+        self.schedule(at, Event::Step);
+    }
+
+    /// 10.1.
+    fn time_out(&mut self, r: usize, now: i64) {
+        self.counters.timed_out += 1;
+        self.cache.release(r);
+        self.batch.retain(|&b| b != r);
+        self.queue.retain(|&q| q != r);
+        self.end(r, Ending::TimedOut, now);
+        if self.batch.is_empty() && !self.step_pending && !self.queue.is_empty() {
+            self.schedule_step(now);
+        }
+    }
+
+    /// A request is gone without an answer.
+    fn end(&mut self, r: usize, ending: Ending, at: i64) {
+        let request = &self.requests[r];
+        let ended = Ended {
+            handle: r as u32,
+            ending,
+            at: Tick::from_us(at),
+            ttft: request.recorded_ttft.map(Tick::from_us),
+            e2e: None,
+            itl_mean_us: 0.0,
+            scheduling_delay: request.scheduling_delay.map(Tick::from_us),
+            output_tokens: 0,
+        };
+        self.end_as(r, ended);
+    }
+
+    fn end_as(&mut self, r: usize, ended: Ended) {
+        assert!(self.ended[r].is_none(), "request {r} ends twice");
+        self.requests[r].state = State::Gone;
+        self.order.push(r);
+        self.ended[r] = Some(ended);
+    }
+
+    /// 3.2 step 5: what is left, and the figures.
+    fn outcome(mut self) -> Outcome {
+        let sim_ended = self.clock.min(self.scenario.horizon.as_us());
+        for r in self.batch.clone() {
+            self.cache.release(r);
+            self.end(r, Ending::StillRunning, sim_ended);
+        }
+        for r in self.queue.clone() {
+            self.cache.release(r);
+            self.end(r, Ending::StillQueued, sim_ended);
+        }
+        let mut entering: Vec<_> = self
+            .events
+            .iter()
+            .filter_map(|&(at, _, sequence, event)| match event {
+                Event::Queued(r) => Some((at, sequence, r)),
+                _ => None,
+            })
+            .collect();
+        entering.sort_unstable();
+        for (_, _, r) in entering {
+            self.end(r, Ending::StillEntering, sim_ended);
+        }
+        assert_eq!(self.cache.used(), 0, "blocks are held for nobody");
+        Outcome {
+            ended: self.ended,
+            order: self.order,
+            counters: self.counters,
+            sim_ended: Tick::from_us(sim_ended),
+            hits_and_misses: self.cache.hits_and_misses(),
+            thrashing_rate: self.cache.thrashing_rate(),
+            itl: self.itl.into_iter().collect(),
+            views: self.views,
+        }
+    }
+}
