@@ -109,11 +109,12 @@ pub struct Script {
     pub own: u32,
     pub output: u32,
     pub deadline_us: Option<i64>,
+    pub slo_class: &'static str,
 }
 
-/// A request that shares nothing and has no deadline.
+/// A request that shares nothing, has no deadline and no class.
 pub fn request(arrival_us: i64, input: u32, output: u32) -> Script {
-    Script { arrival_us, shared: 0, own: input, output, deadline_us: None }
+    Script { arrival_us, shared: 0, own: input, output, deadline_us: None, slo_class: "" }
 }
 
 /// Requests in order of arrival, named `request_0`, `request_1`, …
@@ -124,7 +125,10 @@ pub fn scripted(requests: &[Script]) -> Workload {
         Box::new(Scripted {
             requests: requests.clone(),
             next: 0,
-            labels: vec![Labels::default()],
+            labels: requests
+                .iter()
+                .map(|r| Labels { slo_class: r.slo_class.to_owned(), ..Labels::default() })
+                .collect(),
             groups: vec![(0..longest).collect()],
         })
     })
@@ -156,7 +160,7 @@ impl RequestSource for Scripted {
             max_output_tokens: script.output,
             deadline: script.deadline_us.map(Tick::from_us),
             content: Content::Shared { prompt, answer_uid: uid },
-            labels: LabelsId(0),
+            labels: LabelsId(uid as u32),
             session: None,
         })
     }
