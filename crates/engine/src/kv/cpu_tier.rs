@@ -128,14 +128,14 @@ impl KvCache {
     /// what the request holds) up to the first one that neither level has. Returns how many.
     pub fn reload(&mut self, slot: u32, cached: u32) -> u32 {
         let Some(mut cpu) = self.cpu.take() else { return 0 };
-        let Hold::Listed { blocks, keys, prompt_blocks, displaced, .. } = &mut self.holds[slot as usize]
+        let Hold::Listed { blocks, keys, prompt_blocks, .. } = &mut self.holds[slot as usize]
         else {
             unreachable!("slot {slot} is not listed")
         };
         // The chain goes on from the last block held, when that block is part of it.
         if let Some(&last) = blocks.last()
             && blocks.len() > cached as usize
-            && (displaced.is_some() || self.blocks[last as usize].key.is_none())
+            && self.blocks[last as usize].key.as_ref() != keys.get(blocks.len() - 1)
         {
             self.cpu = Some(cpu);
             return 0;
@@ -188,15 +188,14 @@ impl KvCache {
             return accepted;
         }
         let size = u64::from(self.block_tokens);
-        let Hold::Listed { mut blocks, mut tokens, keys, prompt_blocks, mut displaced } =
+        let Hold::Listed { mut blocks, mut tokens, keys, prompt_blocks } =
             std::mem::replace(&mut self.holds[slot as usize], Hold::Vacant)
         else {
             unreachable!("slot {slot} is not listed")
         };
         let found = self.leading_cached(&keys, prompt_blocks as usize);
         let covered = found as u64 * size;
-        let mut own =
-            Own { blocks: &mut blocks, tokens: &mut tokens, displaced: &mut displaced, keys: &keys };
+        let mut own = Own { blocks: &mut blocks, tokens: &mut tokens, keys: &keys };
         let accepted = if covered <= from {
             self.grow(&mut own, from, to - from, &cached_ids, prefill)
         } else {
@@ -206,7 +205,7 @@ impl KvCache {
             self.claim(&mut own, &cached_ids);
             covered >= to || self.grow(&mut own, covered, to - covered, &[], prefill)
         };
-        self.holds[slot as usize] = Hold::Listed { blocks, tokens, keys, prompt_blocks, displaced };
+        self.holds[slot as usize] = Hold::Listed { blocks, tokens, keys, prompt_blocks };
         accepted
     }
 

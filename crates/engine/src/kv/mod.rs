@@ -62,19 +62,7 @@ enum Hold {
         keys: Box<[u64]>,
         /// How many of them are blocks of the prompt.
         prompt_blocks: u32,
-        /// The blocks held do not line up with the chain: it starts inside the prompt (Q4), or a reload left a partly
-        /// filled block inside it. Tells by how much and from where on; nobody else comes to the same content.
-        displaced: Option<Displacement>,
     },
-}
-
-/// How far blocks are from where their chain would have them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Displacement {
-    /// Tokens of the chain that are not stored.
-    ahead_tokens: u64,
-    /// Blocks in front of the first one concerned.
-    after_blocks: u64,
 }
 
 /// A listed block.
@@ -196,7 +184,6 @@ impl KvCache {
                 tokens: 0,
                 prompt_blocks: keys.len() as u32,
                 keys,
-                displaced: None,
             },
         };
     }
@@ -317,18 +304,17 @@ impl KvCache {
     }
 
     fn extend_listed(&mut self, slot: u32, from: u64, new: u64, cached: u32, prefill: bool) -> bool {
-        let Hold::Listed { mut blocks, mut tokens, keys, prompt_blocks, mut displaced } =
+        let Hold::Listed { mut blocks, mut tokens, keys, prompt_blocks } =
             std::mem::replace(&mut self.holds[slot as usize], Hold::Vacant)
         else {
             unreachable!("slot {slot} is not listed")
         };
         let mut cached_ids = std::mem::take(&mut self.scratch_cached);
         self.find(&keys[..cached as usize], &mut cached_ids);
-        let mut own =
-            Own { blocks: &mut blocks, tokens: &mut tokens, displaced: &mut displaced, keys: &keys };
+        let mut own = Own { blocks: &mut blocks, tokens: &mut tokens, keys: &keys };
         let accepted = self.grow(&mut own, from, new, &cached_ids, prefill);
         self.scratch_cached = cached_ids;
-        self.holds[slot as usize] = Hold::Listed { blocks, tokens, keys, prompt_blocks, displaced };
+        self.holds[slot as usize] = Hold::Listed { blocks, tokens, keys, prompt_blocks };
         accepted
     }
 
@@ -347,10 +333,6 @@ impl KvCache {
             self.claim(own, cached);
         }
         let ahead = from.wrapping_sub(*own.tokens);
-        if ahead != own.displaced.map_or(0, |d| d.ahead_tokens) {
-            *own.displaced =
-                Some(Displacement { ahead_tokens: ahead, after_blocks: own.blocks.len() as u64 });
-        }
         *own.tokens += new;
         let mut left = new;
         if let Some(&last) = own.blocks.last() {
@@ -360,7 +342,8 @@ impl KvCache {
                 block.fill += taken as u32;
                 left -= taken;
                 if block.fill == size {
-                    self.publish(last, own.key(own.blocks.len() - 1, size));
+                    let key = self.key(own, own.blocks.len() - 1, ahead);
+                    self.publish(last, key);
                 }
             }
         }
@@ -371,11 +354,28 @@ impl KvCache {
             self.take(1);
             let id = self.new_block(Block { references: 1, fill, key: None });
             if fill == size && prefill {
-                self.publish(id, own.key(own.blocks.len(), size));
+                let key = self.key(own, own.blocks.len(), ahead);
+                self.publish(id, key);
             }
             own.blocks.push(id);
         }
         true
+    }
+
+    /// The key of the `n`-th block held, which is full, when its last token stands `ahead` tokens further in the chain
+    /// than in the blocks. Blocks that do not line up with the chain (it starts inside the prompt (Q4), or a reload
+    /// came in between) have content that no other chain has, and get keys that no other chain gets.
+    fn key(&self, own: &Own<'_>, n: usize, ahead: u64) -> u64 {
+        let before = n.checked_sub(1).and_then(|n| self.blocks[own.blocks[n] as usize].key);
+        if ahead == 0 && before == n.checked_sub(1).map(|n| own.keys[n]) {
+            return own.keys[n];
+        }
+        let size = u64::from(self.block_tokens);
+        let end = ((n as u64 + 1) * size).wrapping_add(ahead);
+        let near = own.keys.get(end.div_ceil(size) as usize - 1).or(own.keys.last());
+        [before.unwrap_or(0), ahead].iter().fold(near.copied().unwrap_or(0), |key, &part| {
+            (key ^ part ^ 0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xd6e8_feb8_6659_fd93)
+        })
     }
 
     /// Writes the blocks that the index names for these keys, all of which it holds.
@@ -471,9 +471,8 @@ impl KvCache {
                     self.free.push_run(count, None);
                 }
             }
-            Hold::Listed { blocks, tokens, displaced, .. } => {
+            Hold::Listed { blocks, tokens, .. } => {
                 *tokens = 0;
-                *displaced = None;
                 let mut blocks = std::mem::take(blocks);
                 while let Some(id) = blocks.pop() {
                     let block = &mut self.blocks[id as usize];
@@ -563,20 +562,5 @@ impl KvCache {
 struct Own<'a> {
     blocks: &'a mut Vec<u32>,
     tokens: &'a mut u64,
-    displaced: &'a mut Option<Displacement>,
     keys: &'a [u64],
-}
-
-impl Own<'_> {
-    /// The key of the `n`-th block held, which is full. Displaced blocks have content that no other chain has, and get
-    /// keys that no other chain gets: they follow from the chain's key where their last token stands.
-    fn key(&self, n: usize, block_tokens: u32) -> u64 {
-        let Some(Displacement { ahead_tokens, after_blocks }) = *self.displaced else { return self.keys[n] };
-        let end = ((n as u64 + 1) * u64::from(block_tokens)).wrapping_add(ahead_tokens);
-        let block = end.div_ceil(u64::from(block_tokens)) - 1;
-        let near = self.keys.get(block as usize).or(self.keys.last()).copied().unwrap_or(0);
-        [n as u64, ahead_tokens, after_blocks].iter().fold(near, |key, &part| {
-            (key ^ part ^ 0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xd6e8_feb8_6659_fd93)
-        })
-    }
 }
