@@ -10,7 +10,7 @@ mod step;
 use crate::common::{Outcome, Scenario, View};
 use blis_engine::{Counters, Ended, Ending};
 use blis_kernel::{Semantics, Tick};
-use cache::{Cache, Prompt};
+use cache::Cache;
 use std::collections::BTreeMap;
 
 /// More events than any scenario needs: beyond it, requests take turns for ever.
@@ -153,16 +153,6 @@ impl<'a> Naive<'a> {
     fn schedule(&mut self, at: i64, event: Event) {
         self.events.push((at, event.rank(), self.next_sequence, event));
         self.next_sequence += 1;
-    }
-
-    fn prompt(&self, r: usize) -> Prompt<'_> {
-        let request = &self.requests[r];
-        Prompt {
-            request: r,
-            chain: &request.chain,
-            target: request.target,
-            in_prefill: request.progress < request.target,
-        }
     }
 
     /// 3.2: events in order, none after the horizon; the time-out of a request that is gone leaves no trace.
