@@ -146,6 +146,7 @@ impl<'a> Cluster<'a> {
             scratch_ended: Vec::new(),
             now: Tick::ZERO,
         };
+        cluster.learn_labels();
         cluster.pull_arrival();
         cluster
     }
@@ -192,12 +193,11 @@ impl<'a> Cluster<'a> {
 
     fn pull_arrival(&mut self) {
         self.next_arrival = self.source.next_arrival();
-        self.learn_labels();
     }
 
-    /// Takes in labels that the source has added.
+    /// Takes in the source's labels.
     fn learn_labels(&mut self) {
-        for labels in &self.source.labels()[self.labels.len()..] {
+        for labels in self.source.labels() {
             self.labels.push(LabelFigures {
                 rank: self.plan.priorities.rank(&labels.slo_class),
                 priority: self.plan.priorities.priority(&labels.slo_class),
@@ -432,7 +432,6 @@ impl<'a> Cluster<'a> {
                 follow_up.arrival >= at,
                 "a follow-up arrives before the request that it follows has ended"
             );
-            self.learn_labels();
             if follow_up.arrival <= self.plan.horizon {
                 self.follow_ups.set(follow_up.arrival, follow_up);
             }
@@ -453,6 +452,7 @@ impl<'a> Cluster<'a> {
         for index in 0..self.instances.len() {
             let ended_at = self.instances[index].finish();
             self.collect_ended(index);
+            let inter_token_latencies = self.instances[index].take_inter_token_latencies();
             let instance = &self.instances[index];
             let counters = instance.counters();
             let (cache_hits, cache_misses) = instance.cache_hits_and_misses();
@@ -462,7 +462,7 @@ impl<'a> Cluster<'a> {
                 output_tokens: counters.output_tokens,
                 preemptions: counters.preemptions,
                 kv_allocation_failures: counters.kv_allocation_failures,
-                inter_token_latencies: instance.inter_token_latencies().clone(),
+                inter_token_latencies,
                 steps: counters.steps,
                 queue_length_sum: counters.queue_length_sum,
                 cache_hits,

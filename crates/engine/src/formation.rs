@@ -297,11 +297,16 @@ impl Instance {
 
     /// Whether a request that just evicted itself, alone in the batch, would do so for ever (Q10).
     fn can_never_grow(&mut self, slot: u32, tokens: u64) -> bool {
+        let unbounded = self.config.horizon == Tick::MAX;
         let request = &mut self.requests[slot as usize];
         request.lone_evictions = request.lone_evictions.saturating_add(1);
+        if unbounded && request.lone_evictions == u8::MAX {
+            // A waiting request holds what it lacks (a reload in an allocation that was refused leaves that).
+            return true;
+        }
         let attempts = if !self.semantics.fully_cached_prompt_is_free {
             1
-        } else if self.config.horizon == Tick::MAX {
+        } else if unbounded {
             // Where a fully cached prompt is free, the next attempt may hold less and succeed, but not the one after.
             3
         } else {
@@ -335,7 +340,7 @@ impl Instance {
             self.lockstep_leave(slot);
             let request = &mut self.requests[slot as usize];
             request.itl.clear();
-            request.first_token = None;
+            request.has_first_token = false;
         } else {
             self.leave_lockstep_alone(slot);
             let request = &mut self.requests[slot as usize];
@@ -368,7 +373,7 @@ impl Instance {
                 if self.semantics.fully_cached_prompt_is_free { target } else { target.saturating_sub(1) }
                     / size;
             let mut cached = self.kv.cached_blocks(slot, findable as u32);
-            if !self.semantics.reload_without_credit && self.kv.reload(slot, cached) > 0 {
+            if self.kv.reload_for_admission(slot, cached) > 0 {
                 cached = self.kv.cached_blocks(slot, findable as u32);
             }
             let start = u64::from(cached) * size;

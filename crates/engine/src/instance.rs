@@ -117,7 +117,7 @@ impl Instance {
                 config.kv_blocks,
                 config.block_tokens,
                 semantics.stale_index_delete,
-                config.cpu_tier,
+                config.cpu_tier.map(|tier| (tier, semantics.reload_without_credit)),
             ),
             lockstep: Lockstep::new(config.block_tokens),
             order: config.scheduler.order(),
@@ -180,6 +180,11 @@ impl Instance {
     /// that still run).
     pub fn inter_token_latencies(&self) -> &DurationHistogram {
         &self.itl
+    }
+
+    /// The same, taken out: for the end of a run.
+    pub fn take_inter_token_latencies(&mut self) -> DurationHistogram {
+        std::mem::take(&mut self.itl)
     }
 
     /// The time of its last event.
@@ -503,7 +508,7 @@ fn vacant_request() -> Request {
         capped: false,
         scheduled: 0,
         batch_sequence: 0,
-        first_token: None,
+        has_first_token: false,
         recorded_ttft: None,
         scheduling_delay: None,
         last_token_at: Tick::ZERO,

@@ -131,9 +131,9 @@ pub(crate) struct Request {
     pub(crate) scheduled: u64,
     /// Increases along the batch.
     pub(crate) batch_sequence: u64,
-    /// Time to first token of the current attempt.
-    pub(crate) first_token: Option<Tick>,
-    /// The last one recorded, which outlives a preemption.
+    /// Whether the current attempt has its first token.
+    pub(crate) has_first_token: bool,
+    /// The last time to first token, which outlives a preemption.
     pub(crate) recorded_ttft: Option<Tick>,
     pub(crate) scheduling_delay: Option<Tick>,
     /// When the step ended that gave it its last token.

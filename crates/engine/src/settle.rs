@@ -72,12 +72,11 @@ impl Instance {
             if request.progress < request.target {
                 continue;
             }
-            let resumed = request.first_token.is_some();
+            let resumed = std::mem::replace(&mut request.has_first_token, true);
             if resumed {
                 request.itl.push(end - request.last_token_at + self.token_processing);
             } else {
                 let ttft = end + self.token_processing - request.arrival;
-                request.first_token = Some(ttft);
                 request.recorded_ttft = Some(ttft);
             }
             request.last_token_at = end;
@@ -137,7 +136,7 @@ impl Instance {
         self.kv.release(slot, false);
         let generated = (progress - input + 1).min(output);
         let request = &self.requests[slot as usize];
-        let first_token = request.first_token.expect("a finished request has its first token");
+        let first_token = request.recorded_ttft.expect("a finished request has its first token");
         let overhead = if output > 0 { self.post_decode } else { Tick::ZERO };
         let ended = Ended {
             handle: request.handle,

@@ -24,30 +24,41 @@ impl fmt::Display for InstanceId {
 
 /// What a request is called in reports and in ties.
 ///
-/// Kept structured and only written out when somebody reads it; the order is that of the text, byte by byte.
+/// Kept structured and small, and only written out when somebody reads it; the order is that of the text, byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestName {
     /// `request_<n>`: the n-th request of the source.
     Indexed(u64),
-    /// `session_<session>_round_<round>_<counter>`: made when an earlier request of a session ended.
-    FollowUp {
-        /// Name of the session.
-        session: Arc<str>,
-        /// Round within the session, from zero.
-        round: u32,
-        /// Number of the follow-up over the whole run.
-        counter: u64,
-    },
+    /// A request made when an earlier request of its session ended.
+    FollowUp(Arc<FollowUpName>),
     /// Any other text, as a caller of the library names its requests.
-    Text(Arc<str>),
+    Text(Arc<String>),
+}
+
+/// `session_<session>_round_<round>_<counter>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowUpName {
+    /// Name of the session.
+    pub session: Arc<str>,
+    /// Round within the session, from zero.
+    pub round: u32,
+    /// Number of the follow-up over the whole run.
+    pub counter: u64,
+}
+
+impl RequestName {
+    /// A name of any text.
+    pub fn text(text: &str) -> Self {
+        Self::Text(Arc::new(text.to_owned()))
+    }
 }
 
 impl fmt::Display for RequestName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Indexed(n) => write!(f, "request_{n}"),
-            Self::FollowUp { session, round, counter } => {
-                write!(f, "session_{session}_round_{round}_{counter}")
+            Self::FollowUp(name) => {
+                write!(f, "session_{}_round_{}_{}", name.session, name.round, name.counter)
             }
             Self::Text(text) => f.write_str(text),
         }

@@ -12,7 +12,7 @@ pub mod time;
 pub mod timers;
 
 pub use histogram::DurationHistogram;
-pub use ids::{InstanceId, RequestName};
+pub use ids::{FollowUpName, InstanceId, RequestName};
 pub use semantics::Semantics;
 pub use time::Tick;
 pub use timers::TimerQueue;

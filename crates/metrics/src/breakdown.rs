@@ -120,15 +120,15 @@ impl Breakdown {
     pub(crate) fn add(&mut self, request: &RequestRecord) {
         let numbers = self.labels[request.labels as usize];
         let completed = request.ending == RequestEnding::Completed;
-        let class = &mut self.by_class[numbers.class as usize];
+        // A class that all requests share says no more than the whole does.
+        let class = (self.classes.0.len() > 1 || self.classes.0[0] != UNNAMED_CLASS)
+            .then(|| &mut self.by_class[numbers.class as usize]);
         let model = numbers.model.map(|model| &mut self.by_model[model as usize]);
-        if completed {
-            class.itl_means_us.push(request.itl_mean_us);
-        }
-        for group in [Some(class), model].into_iter().flatten() {
+        for group in [class, model].into_iter().flatten() {
             request.ttft.into_iter().for_each(|ttft| group.ttft.push(ttft));
             request.e2e.into_iter().for_each(|e2e| group.e2e.push(e2e));
             if completed {
+                group.itl_means_us.push(request.itl_mean_us);
                 group.completed += 1;
                 group.output_tokens += u64::from(request.output_tokens);
             }

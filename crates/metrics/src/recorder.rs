@@ -72,7 +72,8 @@ impl Recorder {
         self.breakdown.labels_len()
     }
 
-    /// Tells of the next set of labels. Must precede the first request that carries it.
+    /// Tells of the next set of labels. All sets must be known before the first request: a run whose requests have no
+    /// SLO class keeps no figures by class.
     pub fn add_labels(&mut self, labels: Labels) {
         self.breakdown.add_labels(&labels);
         self.labels.push(labels);

@@ -30,6 +30,6 @@ fn row_number(name: &RequestName) -> Option<u64> {
     match name {
         RequestName::Indexed(n) => Some(*n),
         RequestName::Text(text) => text.strip_prefix("request_")?.parse().ok(),
-        RequestName::FollowUp { .. } => None,
+        RequestName::FollowUp(_) => None,
     }
 }

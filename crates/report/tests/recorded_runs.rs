@@ -53,7 +53,7 @@ fn duration(row: &Value, key: &str, unit_us: f64) -> Option<Tick> {
 fn name(text: &str) -> RequestName {
     match text.strip_prefix("request_").and_then(|n| n.parse().ok()) {
         Some(n) => RequestName::Indexed(n),
-        None => RequestName::Text(text.into()),
+        None => RequestName::text(text),
     }
 }
 

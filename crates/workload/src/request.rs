@@ -93,7 +93,7 @@ pub trait RequestSource: Send {
     /// before `at`. Called in order of simulated time.
     fn on_end(&mut self, ended: SessionRound, at: Tick, end: RequestEnd) -> Option<RequestSpec>;
 
-    /// The labels that requests refer to; grows only when a request is handed out.
+    /// The labels that requests refer to, complete from the start.
     fn labels(&self) -> &[Labels];
 
     /// The name of a session.

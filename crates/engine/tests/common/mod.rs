@@ -218,7 +218,7 @@ impl Scenario {
                 now,
                 Submission {
                     handle: handle as u32,
-                    name: RequestName::Text(request.id.as_str().into()),
+                    name: RequestName::text(&request.id),
                     arrival: now,
                     input_tokens: request.input.len() as u32,
                     output_tokens: request.output.len() as u32,

@@ -8,7 +8,7 @@ use crate::client::Traffic;
 use crate::request::{RequestEnd, RequestSpec, SessionId, SessionRound};
 use crate::workload::Workload;
 use blis_kernel::rng::GoRand;
-use blis_kernel::{RequestName, Tick};
+use blis_kernel::{FollowUpName, RequestName, Tick};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -133,11 +133,11 @@ impl Users {
         let seed = user.later_seed;
         let shape = &shapes[user.client];
         let draft = shape.draw(user.later.get_or_insert_with(|| Box::new(GoRand::new(seed))));
-        let name = RequestName::FollowUp {
+        let name = RequestName::FollowUp(Arc::new(FollowUpName {
             session: Arc::clone(&user.name),
             round: user.round,
             counter: self.followed_up,
-        };
+        }));
         let session = Some(SessionRound { session: ended.session, round: user.round });
         Some(RequestSpec { session, ..shape.request(draft, uid, arrival, name) })
     }

@@ -208,7 +208,7 @@ fn labels(trace: &Trace, row: &TraceRow) -> Labels {
 fn name(row: &TraceRow) -> RequestName {
     match u64::try_from(row.request_id) {
         Ok(id) => RequestName::Indexed(id),
-        Err(_) => RequestName::Text(format!("request_{}", row.request_id).into()),
+        Err(_) => RequestName::text(&format!("request_{}", row.request_id)),
     }
 }
 
