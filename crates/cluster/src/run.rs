@@ -75,6 +75,8 @@ struct Cluster<'a> {
     routings: VecDeque<(Tick, u32)>,
     requests: Requests,
     instances: Vec<Instance>,
+    /// When each instance's next event is due.
+    next_at: Vec<Tick>,
     signals: Signals,
     admission: Box<dyn Admission>,
     router: Box<dyn Router>,
@@ -133,6 +135,7 @@ impl<'a> Cluster<'a> {
             admissions: VecDeque::new(),
             routings: VecDeque::new(),
             requests: Requests::default(),
+            next_at: vec![Tick::MAX; instances.len()],
             instances,
             admission,
             router,
@@ -315,6 +318,7 @@ impl<'a> Cluster<'a> {
         self.signals.in_flight[chosen] += 1;
         self.bring_instance_up_to_date(chosen, now);
         self.instances[chosen].submit(now, submission);
+        self.next_at[chosen] = self.instances[chosen].next_event_at();
     }
 
     /// The signals that somebody looks at are read again when they are old enough.
@@ -342,10 +346,17 @@ impl<'a> Cluster<'a> {
 
     #[inline]
     fn bring_instance_up_to_date(&mut self, index: usize, now: Tick) {
-        if self.instances[index].next_event_at() < now {
-            self.instances[index].run_before(now, false);
+        if self.next_at[index] < now {
+            self.run_instance(index, now, false);
         }
-        if self.instances[index].has_ended() {
+    }
+
+    /// Runs an instance's events before `until`, and takes in the requests that left.
+    fn run_instance(&mut self, index: usize, until: Tick, stop_at_end: bool) {
+        let instance = &mut self.instances[index];
+        instance.run_before(until, stop_at_end);
+        self.next_at[index] = instance.next_event_at();
+        if instance.has_ended() {
             self.collect_ended(index);
         }
     }
@@ -355,23 +366,18 @@ impl<'a> Cluster<'a> {
     fn run_instances_in_order(&mut self, next: &mut Option<(Tick, Stage)>) {
         loop {
             let gateway = next.map_or(Tick::MAX, |(at, _)| at);
-            let (mut first, mut first_at, mut limit) = (0, Tick::MAX, gateway);
-            for (index, instance) in self.instances.iter().enumerate() {
-                let at = instance.next_event_at();
-                if at < first_at {
-                    // The one that was first so far must wait until this one's events at `at` are over.
-                    limit = limit.min(first_at);
-                    (first, first_at) = (index, at);
-                } else if at < Tick::MAX {
-                    limit = limit.min(at + Tick::ONE);
-                }
-            }
+            let first_at = self.next_at.iter().copied().min().unwrap_or(Tick::MAX);
             if first_at >= gateway || first_at > self.plan.horizon {
                 return;
             }
-            self.instances[first].run_before(limit, true);
-            if self.instances[first].has_ended() {
-                self.collect_ended(first);
+            let first = self.next_at.iter().position(|&at| at == first_at).expect("the minimum is there");
+            // Instances before it come first at equal times, those after it second.
+            let earliest = |rest: &[Tick]| rest.iter().copied().min().unwrap_or(Tick::MAX);
+            let before = earliest(&self.next_at[..first]);
+            let after = earliest(&self.next_at[first + 1..]) + Tick::ONE;
+            let ended = self.ended;
+            self.run_instance(first, gateway.min(before).min(after), true);
+            if self.ended != ended {
                 *next = self.next_event();
             }
         }
