@@ -1,6 +1,7 @@
 //! Ranges of settings, and what is found while they are checked.
 
 use crate::diagnostic::Diagnostic;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -42,7 +43,8 @@ pub(super) struct Check {
     pub(super) problems: Vec<Diagnostic>,
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) notices: Vec<Diagnostic>,
-    pub(super) settings: Vec<Setting>,
+    /// By name, so that what comes out replaces what went in.
+    pub(super) settings: BTreeMap<String, Setting>,
 }
 
 impl Check {
@@ -64,7 +66,8 @@ impl Check {
     }
 
     pub(super) fn note(&mut self, name: &str, value: impl Display, source: Source) {
-        self.settings.push(Setting { name: name.to_owned(), value: value.to_string(), source });
+        let setting = Setting { name: name.to_owned(), value: value.to_string(), source };
+        self.settings.insert(name.to_owned(), setting);
     }
 
     /// A whole number within `range`; one outside it is noted and the default stands in.

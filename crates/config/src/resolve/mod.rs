@@ -3,9 +3,11 @@
 //! Everything is checked before anything is given up, so that all problems are told at once. Precedence of values: as
 //! given, else from files, else from the catalogue, else the default named beside the option.
 
+mod backend;
 mod check;
 mod cluster;
 pub mod files;
+mod kv_blocks;
 mod model;
 mod trace;
 mod workload;
@@ -23,6 +25,7 @@ use blis_policy::priority::SloTable;
 use blis_policy::registry;
 use blis_workload::NormalLengths;
 use check::Check;
+use model::Context;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,15 +109,15 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let cpu_tier = cluster::cpu_tier(&mut check, options);
 
     let (workload, requests, horizon) = traffic(&mut check, options, &catalogue, seed);
-    let served = model::served(
-        &mut check,
+    let context = Context {
         options,
-        &catalogue,
-        &defaults_folder,
+        catalogue: &catalogue,
+        defaults_folder: &defaults_folder,
         surroundings,
         semantics,
         block_tokens,
-    );
+    };
+    let served = model::served(&mut check, &context);
 
     let (Some(workload), Some(served), true) = (workload, served, check.problems.is_empty()) else {
         return Err(check.problems);
@@ -149,14 +152,8 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         workload,
         detail: if options.per_request { Detail::PerRequest } else { Detail::Aggregate },
     };
-    check.settings.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Resolved {
-        plan,
-        requests,
-        warnings: check.warnings,
-        notices: check.notices,
-        settings: check.settings,
-    })
+    let settings = check.settings.into_values().collect();
+    Ok(Resolved { plan, requests, warnings: check.warnings, notices: check.notices, settings })
 }
 
 fn semantics(check: &mut Check, options: &RunOptions) -> Semantics {
@@ -248,13 +245,11 @@ fn traffic(
 }
 
 fn horizon(check: &mut Check, options: &RunOptions) -> Tick {
-    match options.horizon {
-        Some(Horizon::Us(us)) => Tick::from_us(check.integer("horizon", Some(us), i64::MAX, 1..=i64::MAX)),
-        _ => {
-            check.note("horizon", "unlimited", Source::Default);
-            Tick::MAX
-        }
+    if let Some(Horizon::Us(us)) = options.horizon {
+        return Tick::from_us(check.integer("horizon", Some(us), i64::MAX, 1..=i64::MAX));
     }
+    check.note("horizon", "unlimited", Source::Default);
+    Tick::MAX
 }
 
 fn lengths(preset: &Preset) -> Lengths {

@@ -110,16 +110,13 @@ pub(super) fn read(check: &mut Check, options: &TraceOptions) -> Option<Trace> {
 }
 
 fn named<'a>(check: &mut Check, flag: &str, path: Option<&'a Path>) -> Option<&'a Path> {
-    match path.filter(|path| !path.as_os_str().is_empty()) {
-        Some(path) => {
-            check.note(flag, path.display(), Source::Given);
-            Some(path)
-        }
-        None => {
-            check.problem(Diagnostic::new(format!("--{flag} is missing; a replay needs a trace")));
-            None
-        }
+    let path = path.filter(|path| !path.as_os_str().is_empty());
+    if let Some(path) = path {
+        check.note(flag, path.display(), Source::Given);
+    } else {
+        check.problem(Diagnostic::new(format!("--{flag} is missing; a replay needs a trace")));
     }
+    path
 }
 
 fn header_from(check: &mut Check, text: &str, path: &Path) -> Option<TraceHeader> {

@@ -5,13 +5,13 @@ use std::process::{Command, Output};
 
 /// What the program did.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Exit code.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl From<Output> for Ran {
@@ -25,7 +25,7 @@ impl From<Output> for Ran {
 }
 
 /// A directory of this test run, empty except for what the test writes.
-pub fn directory(name: &str) -> PathBuf {
+pub(crate) fn directory(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&path);
     std::fs::create_dir_all(&path).expect("the directory for temporary files is writable");
@@ -33,19 +33,19 @@ pub fn directory(name: &str) -> PathBuf {
 }
 
 /// Runs `blis` with words separated by blanks, in an empty directory.
-pub fn blis(words: &str) -> Ran {
+pub(crate) fn blis(words: &str) -> Ran {
     blis_words(&words.split_whitespace().collect::<Vec<_>>())
 }
 
 /// Runs `blis` with these words, in an empty directory.
-pub fn blis_words(words: &[&str]) -> Ran {
+pub(crate) fn blis_words(words: &[&str]) -> Ran {
     let empty = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("empty");
     std::fs::create_dir_all(&empty).expect("the directory for temporary files is writable");
     command().args(words).current_dir(empty).output().expect("the program starts").into()
 }
 
 /// The program, to be started by the caller.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blis"));
     command.env_remove("HF_TOKEN");
     command
@@ -53,7 +53,7 @@ pub fn command() -> Command {
 
 /// A refused command line: exit code 1, nothing on standard output, and every one of `mentions` among the errors.
 #[track_caller]
-pub fn refused(words: &str, mentions: &[&str]) {
+pub(crate) fn refused(words: &str, mentions: &[&str]) {
     let ran = blis(words);
     assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "blis {words}: {}", ran.stderr);
     for mention in mentions {

@@ -1,9 +1,7 @@
 //! How words become a command: help, suggestions, findings, exit codes.
 
-mod support;
-
+use crate::support::{blis, blis_words, command, refused};
 use std::process::Stdio;
-use support::{blis, blis_words, command, refused};
 
 const MODEL: &str = "run --model meta-llama/llama-3.1-8b-instruct";
 
@@ -37,7 +35,7 @@ fn help_is_grouped_by_topic() {
 fn flags_in_help(command: &str) -> Vec<String> {
     let help = blis(&format!("{command} --help")).stdout;
     help.lines()
-        .filter_map(|line| line.trim_start().strip_prefix("--"))
+        .filter_map(|line| line.strip_prefix("      --"))
         .map(|rest| rest.split([' ', '[']).next().unwrap_or_default().to_owned())
         .collect()
 }

@@ -1,0 +1,218 @@
+//! The step-time model: which one, with which coefficients.
+
+use super::check::{Check, Source};
+use super::model::{Context, Host, Wanted};
+use crate::diagnostic::{Diagnostic, unknown_name};
+use crate::options::RunOptions;
+use blis_latency::{
+    Blackbox, CoefficientList, Coefficients, CrossModel, Deployment, Fp8Rule, InvalidModel, LatencyModel,
+    Problem, Roofline, TrainedPhysics, TrainedRoofline,
+};
+use std::sync::Arc;
+
+/// A step-time model by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backend {
+    Blackbox,
+    CrossModel,
+    Roofline,
+    TrainedPhysics,
+    TrainedRoofline,
+}
+
+impl Backend {
+    /// All of them, with whether they are of earlier releases only.
+    const ALL: [(&str, Self, bool); 5] = [
+        (Blackbox::NAME, Self::Blackbox, true),
+        (CrossModel::NAME, Self::CrossModel, true),
+        (Roofline::NAME, Self::Roofline, false),
+        (TrainedPhysics::NAME, Self::TrainedPhysics, false),
+        (TrainedRoofline::NAME, Self::TrainedRoofline, true),
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, backend, _)| *backend == self).map_or("", |(name, ..)| name)
+    }
+}
+
+/// The coefficients that the user gives; both lists or none.
+pub(super) fn coefficients(check: &mut Check, options: &RunOptions) -> Option<Coefficients> {
+    for (name, values) in [("alpha-coeffs", &options.alpha_coeffs), ("beta-coeffs", &options.beta_coeffs)] {
+        for (i, &value) in values.iter().flatten().enumerate() {
+            if !(value.is_finite() && value >= 0.0) {
+                check.out_of_range(&format!("{name}[{i}]"), value, "a finite number of at least 0");
+            }
+        }
+    }
+    match (&options.alpha_coeffs, &options.beta_coeffs) {
+        (Some(alpha), Some(beta)) => Some(Coefficients { alpha: alpha.clone(), beta: beta.clone() }),
+        (None, None) => None,
+        (given, _) => {
+            let (given, missing) = if given.is_some() { ("alpha", "beta") } else { ("beta", "alpha") };
+            check.problem(
+                Diagnostic::new(format!("--{given}-coeffs is given without --{missing}-coeffs"))
+                    .with_help("coefficients are fitted together: give both or neither"),
+            );
+            None
+        }
+    }
+}
+
+/// The step-time model: by name, else by the number of coefficients, else the default.
+pub(super) fn backend(
+    check: &mut Check,
+    options: &RunOptions,
+    coefficients: Option<&Coefficients>,
+) -> Option<Backend> {
+    let name = options.latency_model.as_deref().filter(|name| !name.is_empty());
+    let backend = match (name, coefficients) {
+        (Some(name), _) => named(check, name)?,
+        (None, Some(given)) => fitting(check, given.beta.len())?,
+        (None, None) => Backend::TrainedPhysics,
+    };
+    if backend == Backend::Roofline && (options.alpha_coeffs.is_some() || options.beta_coeffs.is_some()) {
+        check.problem(
+            Diagnostic::new("--latency-model roofline takes no --alpha-coeffs and --beta-coeffs")
+                .with_help("leave the coefficients out, or use trained-physics"),
+        );
+    }
+    check.note("latency-model", backend.name(), Source::of(name.is_some()));
+    Some(backend)
+}
+
+fn named(check: &mut Check, name: &str) -> Option<Backend> {
+    let Some((_, backend, is_legacy)) = Backend::ALL.into_iter().find(|(known, ..)| *known == name) else {
+        let problem = unknown_name("latency model", name, Backend::ALL.into_iter().map(|(name, ..)| name));
+        check.problem(Diagnostic { message: format!("--latency-model: {}", problem.message), ..problem });
+        return None;
+    };
+    if is_legacy {
+        check.warn(format!(
+            "--latency-model {name} is deprecated: use trained-physics or roofline, which know more"
+        ));
+    }
+    Some(backend)
+}
+
+/// The model that takes so many betas: those of earlier releases had three.
+fn fitting(check: &mut Check, betas: usize) -> Option<Backend> {
+    match betas {
+        7.. => Some(Backend::TrainedPhysics),
+        3 => {
+            check.warn(
+                "--beta-coeffs with three values is deprecated: they are those of --latency-model blackbox",
+            );
+            Some(Backend::Blackbox)
+        }
+        _ => {
+            let allowed =
+                "7 or more (trained-physics) or 3 (blackbox), or --latency-model must name the model";
+            check.out_of_range("beta-coeffs", format!("a list of {betas} values"), allowed);
+            None
+        }
+    }
+}
+
+/// Builds the model of step times; `None` when something is wrong.
+pub(super) fn latency(
+    check: &mut Check,
+    context: &Context<'_>,
+    wanted: &Wanted,
+    host: &Host,
+) -> Option<Arc<dyn LatencyModel>> {
+    let Context { options, catalogue, semantics, .. } = *context;
+    let Host { gpu, tp, config } = host;
+    let (architecture, tp) = (&config.architecture, *tp);
+    let fp8_rule =
+        if semantics.fp8_rate_for_any_byte { Fp8Rule::AnyOneByteWeight } else { Fp8Rule::Fp8WeightsOnly };
+    let dense = !architecture.is_moe();
+    if wanted.expert_parallel && dense {
+        check.problem(Diagnostic::new(format!(
+            "--enable-expert-parallel needs an MoE model; {} is dense",
+            wanted.model
+        )));
+    }
+    if let Some(moe_comm) = wanted.moe_comm
+        && (dense || wanted.dp == 1)
+    {
+        let why = if dense { "the model is dense" } else { "there is one rank (--dp 1)" };
+        check.warn(format!("--moe-comm-backend {moe_comm} is unused: {why}"));
+    }
+    if architecture.is_mla() {
+        check.warn(format!(
+            "step times of {} are pessimistic: its latent KV cache is counted at full width",
+            wanted.model
+        ));
+    }
+    let own = wanted.coefficients.clone();
+    let built: Result<Arc<dyn LatencyModel>, InvalidModel> = match wanted.backend {
+        Backend::Roofline => Roofline::new(architecture, gpu, tp, &[0.0; Coefficients::ALPHAS], fp8_rule)
+            .map(|m| Arc::new(m) as _),
+        Backend::TrainedPhysics => {
+            let deployment = Deployment {
+                tp,
+                dp: wanted.dp,
+                expert_parallel: wanted.expert_parallel,
+                moe_comm: wanted.moe_comm.unwrap_or_default(),
+            };
+            let coefficients = checked(check, own, catalogue.trained_physics_coefficients());
+            TrainedPhysics::new(architecture, gpu, &deployment, &coefficients, fp8_rule)
+                .map(|m| Arc::new(m) as _)
+        }
+        Backend::CrossModel => {
+            let coefficients = checked(check, own, catalogue.crossmodel());
+            CrossModel::new(architecture, tp, &coefficients).map(|m| Arc::new(m) as _)
+        }
+        Backend::TrainedRoofline => {
+            let coefficients = checked(check, own, catalogue.trained_roofline());
+            TrainedRoofline::new(architecture, gpu, tp, &coefficients).map(|m| Arc::new(m) as _)
+        }
+        // Built without a configuration.
+        Backend::Blackbox => return None,
+    };
+    built.map_err(|invalid| report(check, options, &invalid)).ok()
+}
+
+/// The user's coefficients or the catalogue's, with a word about those that are all zero.
+fn checked(check: &mut Check, given: Option<Coefficients>, known: Coefficients) -> Coefficients {
+    let is_own = given.is_some();
+    let coefficients = given.unwrap_or(known);
+    let is_zero = |list: &[f64]| list.iter().all(|value| *value == 0.0);
+    if is_zero(&coefficients.beta) && !is_own {
+        check.problem(
+            Diagnostic::new("the coefficients of the defaults file are all 0, so that steps take no time")
+                .with_help("give --alpha-coeffs and --beta-coeffs"),
+        );
+    }
+    if is_zero(&coefficients.alpha) {
+        check.warn("the alpha coefficients are all 0: requests have no overhead outside their steps");
+    }
+    coefficients
+}
+
+/// What a step-time model says of its inputs, in terms of the flags.
+pub(super) fn report(check: &mut Check, options: &RunOptions, invalid: &InvalidModel) {
+    for problem in &invalid.problems {
+        let list = |list: &CoefficientList| match list {
+            CoefficientList::Alpha => "--alpha-coeffs",
+            CoefficientList::Beta => "--beta-coeffs",
+        };
+        let backend = invalid.backend;
+        check.problem(match problem {
+            Problem::TooFewCoefficients { list: which, given, needed } => Diagnostic::new(format!(
+                "{} has {given} values; --latency-model {backend} needs at least {needed}",
+                list(which)
+            )),
+            // Said when the flags were read.
+            Problem::Coefficient { .. } if options.alpha_coeffs.is_some() => continue,
+            Problem::NotDivisible { quantity, value, tp } => Diagnostic::new(format!(
+                "--tp is {tp}; it must divide the {quantity} of the model, of which there are {value}"
+            )),
+            Problem::DataParallelDense { dp } => Diagnostic::new(format!(
+                "--dp is {dp}; it must be 1 for a dense model (only MoE models spread experts over ranks)"
+            ))
+            .with_help("give --num-instances for more replicas"),
+            other => Diagnostic::new(format!("--latency-model {backend}: {other}")),
+        });
+    }
+}

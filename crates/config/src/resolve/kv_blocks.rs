@@ -1,0 +1,62 @@
+//! KV blocks that fit into the GPUs' memory.
+
+use super::check::{Check, Source};
+use super::model::{Host, Wanted};
+use crate::diagnostic::Diagnostic;
+use blis_kernel::Semantics;
+use blis_latency::kv_capacity::{KvCapacityError, KvCapacityInputs, TensorParallelMemory, kv_blocks};
+
+/// KV blocks when they are neither given nor computable.
+pub(super) const FALLBACK_KV_BLOCKS: u32 = 1_000_000;
+/// Most KV blocks of an instance, so that their tables fit into memory.
+pub(super) const MAX_KV_BLOCKS: u32 = 100_000_000;
+
+/// Blocks of one instance; `None` when something is wrong.
+pub(super) fn computed(check: &mut Check, wanted: &Wanted, host: &Host, semantics: Semantics) -> Option<u32> {
+    let Host { gpu, tp, config } = host;
+    let tp = *tp;
+    let Some(gpu_memory_gib) = gpu.memory_gib else {
+        check.warn(format!(
+            "the memory of GPU {} is not known: {FALLBACK_KV_BLOCKS} KV blocks assumed; give --total-kv-blocks",
+            gpu.name
+        ));
+        return Some(FALLBACK_KV_BLOCKS);
+    };
+    let inputs = KvCapacityInputs {
+        gpu_memory_gib,
+        tp,
+        dp: wanted.dp,
+        block_tokens: wanted.block_tokens,
+        gpu_memory_utilization: wanted.gpu_memory_utilization,
+        adapter_reserved_bytes: 0,
+    };
+    let rule = if semantics.kv_blocks_from_whole_group {
+        TensorParallelMemory::WholeGroup
+    } else {
+        TensorParallelMemory::PerGpu
+    };
+    match kv_blocks(&config.architecture, &inputs, rule) {
+        Ok(capacity) => {
+            let blocks = capacity.blocks.min(u64::from(MAX_KV_BLOCKS));
+            check.note("total-kv-blocks", blocks, Source::Computed);
+            Some(blocks as u32)
+        }
+        Err(KvCapacityError::ExpertCountUnknown) => {
+            check.warn(format!(
+                "{}: {FALLBACK_KV_BLOCKS} KV blocks assumed; give --total-kv-blocks",
+                KvCapacityError::ExpertCountUnknown
+            ));
+            Some(FALLBACK_KV_BLOCKS)
+        }
+        Err(error) => {
+            check.problem(
+                Diagnostic::new(format!(
+                    "{} does not fit --hardware {} --tp {tp}: {error}",
+                    wanted.model, gpu.name
+                ))
+                .with_help("give more or larger GPUs, or --total-kv-blocks"),
+            );
+            None
+        }
+    }
+}
