@@ -1,5 +1,6 @@
 //! The event loop over all instances: admission, routing, hand-over, conservation.
 
+mod next_events;
 mod prefix_index;
 mod requests;
 mod run;

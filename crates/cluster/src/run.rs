@@ -5,6 +5,7 @@
 //! own events. An instance's clock may lag: it is brought up to date when a decision reads it, when it gets a
 //! request, or, where the end of a request can bring another, in global order of time.
 
+use crate::next_events::NextEvents;
 use crate::plan::{AdmissionPlan, Detail, Plan, RoutingPlan};
 use crate::requests::Requests;
 use crate::signals::Signals;
@@ -75,8 +76,7 @@ struct Cluster<'a> {
     routings: VecDeque<(Tick, u32)>,
     requests: Requests,
     instances: Vec<Instance>,
-    /// When each instance's next event is due.
-    next_at: Vec<Tick>,
+    next_events: NextEvents,
     signals: Signals,
     admission: Box<dyn Admission>,
     router: Box<dyn Router>,
@@ -135,7 +135,7 @@ impl<'a> Cluster<'a> {
             admissions: VecDeque::new(),
             routings: VecDeque::new(),
             requests: Requests::default(),
-            next_at: vec![Tick::MAX; instances.len()],
+            next_events: NextEvents::new(instances.len()),
             instances,
             admission,
             router,
@@ -318,7 +318,7 @@ impl<'a> Cluster<'a> {
         self.signals.in_flight[chosen] += 1;
         self.bring_instance_up_to_date(chosen, now);
         self.instances[chosen].submit(now, submission);
-        self.next_at[chosen] = self.instances[chosen].next_event_at();
+        self.next_events.set(chosen, self.instances[chosen].next_event_at());
     }
 
     /// The signals that somebody looks at are read again when they are old enough.
@@ -339,6 +339,9 @@ impl<'a> Cluster<'a> {
 
     /// Every event of every instance before `now` has happened.
     fn bring_up_to_date(&mut self, now: Tick) {
+        if self.next_events.first_at() >= now {
+            return;
+        }
         for index in 0..self.instances.len() {
             self.bring_instance_up_to_date(index, now);
         }
@@ -346,7 +349,7 @@ impl<'a> Cluster<'a> {
 
     #[inline]
     fn bring_instance_up_to_date(&mut self, index: usize, now: Tick) {
-        if self.next_at[index] < now {
+        if self.next_events.at(index) < now {
             self.run_instance(index, now, false);
         }
     }
@@ -355,7 +358,7 @@ impl<'a> Cluster<'a> {
     fn run_instance(&mut self, index: usize, until: Tick, stop_at_end: bool) {
         let instance = &mut self.instances[index];
         instance.run_before(until, stop_at_end);
-        self.next_at[index] = instance.next_event_at();
+        self.next_events.set(index, instance.next_event_at());
         if instance.has_ended() {
             self.collect_ended(index);
         }
@@ -366,17 +369,13 @@ impl<'a> Cluster<'a> {
     fn run_instances_in_order(&mut self, next: &mut Option<(Tick, Stage)>) {
         loop {
             let gateway = next.map_or(Tick::MAX, |(at, _)| at);
-            let first_at = self.next_at.iter().copied().min().unwrap_or(Tick::MAX);
+            let first_at = self.next_events.first_at();
             if first_at >= gateway || first_at > self.plan.horizon {
                 return;
             }
-            let first = self.next_at.iter().position(|&at| at == first_at).expect("the minimum is there");
-            // Instances before it come first at equal times, those after it second.
-            let earliest = |rest: &[Tick]| rest.iter().copied().min().unwrap_or(Tick::MAX);
-            let before = earliest(&self.next_at[..first]);
-            let after = earliest(&self.next_at[first + 1..]) + Tick::ONE;
+            let (first, limit) = self.next_events.first_and_limit();
             let ended = self.ended;
-            self.run_instance(first, gateway.min(before).min(after), true);
+            self.run_instance(first, gateway.min(limit), true);
             if self.ended != ended {
                 *next = self.next_event();
             }
