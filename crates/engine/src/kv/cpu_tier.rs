@@ -19,6 +19,7 @@ struct Node {
 pub(super) struct CpuTier {
     capacity: usize,
     latency_per_block: Tick,
+    reloads_in_allocations: bool,
     positions: FxHashMap<u64, u32>,
     nodes: Vec<Node>,
     oldest: u32,
@@ -31,11 +32,12 @@ pub(super) struct CpuTier {
 
 impl CpuTier {
     /// Reloading one block takes `base + ceil(block_tokens / bandwidth)`; the bandwidth is in tokens per microsecond.
-    pub(super) fn new(config: CpuTierConfig, block_tokens: u32) -> Self {
+    pub(super) fn new(config: CpuTierConfig, reloads_in_allocations: bool, block_tokens: u32) -> Self {
         let transfer = (f64::from(block_tokens) / config.bandwidth_tokens_per_us).ceil();
         Self {
             capacity: config.blocks as usize,
             latency_per_block: config.base_latency + Tick::trunc(transfer),
+            reloads_in_allocations,
             positions: FxHashMap::default(),
             nodes: Vec::new(),
             oldest: NONE,
@@ -124,12 +126,31 @@ impl KvCache {
         }
     }
 
-    /// Brings prompt blocks that only the CPU tier holds back into free GPU blocks, from block `cached` (or the end of
-    /// what the request holds) up to the first one that neither level has. Returns how many.
-    pub fn reload(&mut self, slot: u32, cached: u32) -> u32 {
+    /// Before a prefill is sized: brings prompt blocks that only the CPU tier holds back into free GPU blocks, from
+    /// block `cached` up to the first one that neither level has. The cached ones in front stay. Returns how many;
+    /// none where every allocation reloads for itself.
+    pub fn reload_for_admission(&mut self, slot: u32, cached: u32) -> u32 {
+        if self.cpu.as_ref().is_none_or(|cpu| cpu.reloads_in_allocations) {
+            return 0;
+        }
+        let mut most = self.free.len();
+        if let Hold::Listed { keys, .. } = &self.holds[slot as usize] {
+            for key in &keys[..cached as usize] {
+                let id = self.index[key];
+                if self.blocks[id as usize].references == 0 {
+                    self.free.unlink_block(id);
+                    self.free.push_block(id);
+                    most -= 1;
+                }
+            }
+        }
+        self.reload(slot, cached, most)
+    }
+
+    /// Reloads at most `most` blocks, from block `cached` or the end of what the request holds.
+    fn reload(&mut self, slot: u32, cached: u32, most: u32) -> u32 {
         let Some(mut cpu) = self.cpu.take() else { return 0 };
-        let Hold::Listed { blocks, keys, prompt_blocks, .. } = &mut self.holds[slot as usize]
-        else {
+        let Hold::Listed { blocks, keys, prompt_blocks, .. } = &mut self.holds[slot as usize] else {
             unreachable!("slot {slot} is not listed")
         };
         // The chain goes on from the last block held, when that block is part of it.
@@ -143,7 +164,6 @@ impl KvCache {
         let start = (cached as usize).max(blocks.len());
         let end = *prompt_blocks as usize;
         let keys = std::mem::take(keys);
-        let most = self.free.len();
         let mut reloaded = 0;
         for &key in keys.get(start..end).unwrap_or_default() {
             if self.index.contains_key(&key) {
@@ -166,7 +186,7 @@ impl KvCache {
         reloaded
     }
 
-    /// An allocation of tokens `from .. to` with a reload before it.
+    /// An allocation of tokens `from .. to`, where the tier reloads in allocations with a reload before it.
     pub(super) fn extend_tiered(
         &mut self,
         slot: u32,
@@ -175,17 +195,16 @@ impl KvCache {
         cached: u32,
         prefill: bool,
     ) -> bool {
+        if !self.cpu.as_ref().is_some_and(|cpu| cpu.reloads_in_allocations) {
+            return self.extend_or_miss(slot, from, to - from, cached, prefill);
+        }
         // What was found before the reload is claimed as it is, even where the reload took the block meanwhile.
         let mut cached_ids = Vec::new();
         if let Hold::Listed { keys, .. } = &self.holds[slot as usize] {
             self.find(&keys[..cached as usize], &mut cached_ids);
         }
-        if self.reload(slot, cached) == 0 {
-            let accepted = self.extend_listed(slot, from, to - from, cached, prefill);
-            if !accepted && let Some(cpu) = &mut self.cpu {
-                cpu.misses += 1;
-            }
-            return accepted;
+        if self.reload(slot, cached, self.free.len()) == 0 {
+            return self.extend_or_miss(slot, from, to - from, cached, prefill);
         }
         let size = u64::from(self.block_tokens);
         let Hold::Listed { mut blocks, mut tokens, keys, prompt_blocks } =
@@ -206,6 +225,15 @@ impl KvCache {
             covered >= to || self.grow(&mut own, covered, to - covered, &[], prefill)
         };
         self.holds[slot as usize] = Hold::Listed { blocks, tokens, keys, prompt_blocks };
+        accepted
+    }
+
+    /// A plain allocation; a refusal is a miss of the tier too.
+    fn extend_or_miss(&mut self, slot: u32, from: u64, new: u64, cached: u32, prefill: bool) -> bool {
+        let accepted = self.extend_listed(slot, from, new, cached, prefill);
+        if !accepted && let Some(cpu) = &mut self.cpu {
+            cpu.misses += 1;
+        }
         accepted
     }
 

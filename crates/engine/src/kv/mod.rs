@@ -91,12 +91,12 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache of `capacity` blocks.
+    /// An empty cache of `capacity` blocks. A CPU tier comes with whether it reloads in every allocation (Q5).
     pub fn new(
         capacity: u32,
         block_tokens: u32,
         stale_index_delete: bool,
-        cpu: Option<CpuTierConfig>,
+        cpu: Option<(CpuTierConfig, bool)>,
     ) -> Self {
         Self {
             capacity,
@@ -106,7 +106,7 @@ impl KvCache {
             blocks: Vec::new(),
             index: FxHashMap::default(),
             holds: Vec::new(),
-            cpu: cpu.map(|config| CpuTier::new(config, block_tokens)),
+            cpu: cpu.map(|(config, in_allocations)| CpuTier::new(config, in_allocations, block_tokens)),
             hits: 0,
             misses: 0,
             journal: None,
@@ -179,12 +179,9 @@ impl KvCache {
                 assert!(self.cpu.is_none(), "a lower tier needs keys");
                 Hold::Private { tokens: 0, blocks: 0, saved: NONE, findable_blocks: 0, detached: false }
             }
-            BlockKeys::Listed(keys) => Hold::Listed {
-                blocks: Vec::new(),
-                tokens: 0,
-                prompt_blocks: keys.len() as u32,
-                keys,
-            },
+            BlockKeys::Listed(keys) => {
+                Hold::Listed { blocks: Vec::new(), tokens: 0, prompt_blocks: keys.len() as u32, keys }
+            }
         };
     }
 

@@ -2,6 +2,7 @@
 //! tier that mirrors it.
 
 use blis_engine::CpuTierConfig;
+use blis_kernel::Semantics;
 use std::collections::BTreeMap;
 
 /// A chained block key: the number of (key of the block before, tokens) in the order of first use; 0 is no key.
@@ -54,12 +55,13 @@ pub struct Cache {
     key_numbers: BTreeMap<(Key, Vec<u32>), Key>,
     stale_delete: bool,
     tier: Option<Tier>,
+    reloads_in_allocations: bool,
     hits: u64,
     misses: u64,
 }
 
 impl Cache {
-    pub fn new(blocks: u32, size: u32, stale_delete: bool, tier: Option<CpuTierConfig>) -> Self {
+    pub fn new(blocks: u32, size: u32, tier: Option<CpuTierConfig>, semantics: Semantics) -> Self {
         Self {
             size: size as usize,
             blocks: vec![Block::default(); blocks as usize],
@@ -67,7 +69,8 @@ impl Cache {
             index: BTreeMap::new(),
             owned: BTreeMap::new(),
             key_numbers: BTreeMap::new(),
-            stale_delete,
+            stale_delete: semantics.stale_index_delete,
+            reloads_in_allocations: semantics.reload_without_credit,
             tier: tier.map(|t| Tier {
                 capacity: t.blocks as usize,
                 tokens_per_us: t.bandwidth_tokens_per_us,
@@ -85,10 +88,6 @@ impl Cache {
 
     pub fn used(&self) -> usize {
         self.blocks.len() - self.free.len()
-    }
-
-    pub fn has_tier(&self) -> bool {
-        self.tier.is_some()
     }
 
     /// Hits, and misses of both levels.
@@ -157,7 +156,7 @@ impl Cache {
         if self.tier.is_none() {
             return self.allocate_gpu(who, from, to, cached);
         }
-        if self.reload(who, cached) == 0 {
+        if !self.reloads_in_allocations || self.reload(who, cached, self.free.len()) == 0 {
             let accepted = self.allocate_gpu(who, from, to, cached);
             if !accepted {
                 self.tier.as_mut().expect("a tier").misses += 1;
@@ -241,11 +240,24 @@ impl Cache {
         }
     }
 
-    /// 12.1: prompt blocks that only the tier holds come back into free blocks. Returns how many.
-    pub fn reload(&mut self, who: Prompt<'_>, cached: &[usize]) -> usize {
-        if self.tier.is_none() {
-            return 0;
+    /// Q5 corrected: the reload comes once, before a prefill is sized, and spares the cached blocks in front.
+    pub fn reload_for_admission(&mut self, who: Prompt<'_>, cached: &[usize]) {
+        if self.tier.is_none() || self.reloads_in_allocations {
+            return;
         }
+        let mut most = self.free.len();
+        for &id in cached {
+            if self.blocks[id].count == 0 {
+                self.free.retain(|&f| f != id);
+                self.free.push(id);
+                most -= 1;
+            }
+        }
+        self.reload(who, cached, most);
+    }
+
+    /// 12.1: prompt blocks that only the tier holds come back into free blocks, at most `most`. Returns how many.
+    fn reload(&mut self, who: Prompt<'_>, cached: &[usize], most: usize) -> usize {
         let own = self.owned.get(&who.request).cloned().unwrap_or_default();
         let mut start = cached.len();
         let mut before = cached.last().map_or(0, |&id| self.blocks[id].key);
@@ -253,7 +265,6 @@ impl Cache {
             start = own.len();
             before = self.blocks[own[own.len() - 1]].key;
         }
-        let most = self.free.len();
         let mut reloaded = 0;
         for tokens in self.full_blocks(who.prompt()).into_iter().skip(start) {
             let key = self.key(before, tokens);

@@ -131,12 +131,7 @@ impl<'a> Naive<'a> {
             queue: Vec::new(),
             batch: Vec::new(),
             step_pending: false,
-            cache: Cache::new(
-                scenario.kv_blocks,
-                scenario.block_tokens,
-                semantics.stale_index_delete,
-                scenario.cpu_tier,
-            ),
+            cache: Cache::new(scenario.kv_blocks, scenario.block_tokens, scenario.cpu_tier, semantics),
             counters: Counters::default(),
             itl: BTreeMap::new(),
             ended: vec![None; requests.len()],

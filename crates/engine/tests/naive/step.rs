@@ -218,6 +218,9 @@ impl Naive<'_> {
     /// Q10: whether a request that evicted itself, alone in the batch, would do so for ever.
     fn can_never_grow(&mut self, r: usize, tokens: usize) -> bool {
         self.requests[r].lone_evictions += 1;
+        if self.scenario.horizon == Tick::MAX && self.requests[r].lone_evictions == 255 {
+            return true;
+        }
         let attempts = match (self.semantics.fully_cached_prompt_is_free, self.scenario.horizon) {
             (false, _) => 1,
             (true, Tick::MAX) => 3,
@@ -232,15 +235,11 @@ impl Naive<'_> {
         let size = self.scenario.block_tokens as usize;
         while self.batch.len() < self.scenario.max_num_seqs as usize && !self.queue.is_empty() && budget > 0 {
             let r = self.queue[0];
-            let mut cached = self.cached_prefix(r);
-            if !self.semantics.reload_without_credit && self.cache.has_tier() {
-                let request = &self.requests[r];
-                let who =
-                    Prompt { request: r, chain: &request.chain, target: request.target, in_prefill: true };
-                if self.cache.reload(who, &cached) > 0 {
-                    cached = self.cached_prefix(r);
-                }
-            }
+            let cached = self.cached_prefix(r);
+            let request = &self.requests[r];
+            let who = Prompt { request: r, chain: &request.chain, target: request.target, in_prefill: true };
+            self.cache.reload_for_admission(who, &cached);
+            let cached = self.cached_prefix(r);
             let start = cached.len() * size;
             let request = &self.requests[r];
             let n = self.chunk(request.target - start, start, budget);
