@@ -285,7 +285,7 @@ impl Instance {
             if victim == slot {
                 if self.batch.is_empty() && self.can_never_grow(slot, from + tokens) {
                     self.waiting.pop_front();
-                    self.kv.release(slot, false);
+                    self.kv.release(slot, 0);
                     self.requests[slot as usize].recorded_ttft = None;
                     self.counters.dropped_unservable += 1;
                     self.leave(slot, Ending::Unservable, now);
@@ -335,6 +335,9 @@ impl Instance {
     /// The request goes back to the front of the wait queue.
     fn evict(&mut self, slot: u32, position: usize) {
         self.counters.preemptions += 1;
+        // A block that one generated token fills gets no key.
+        let target = self.requests[slot as usize].target;
+        let findable_blocks = if self.config.block_tokens == 1 { target as u32 } else { u32::MAX };
         if self.semantics.regenerate_after_preemption {
             self.withdraw_tokens(slot);
             self.lockstep_leave(slot);
@@ -348,7 +351,7 @@ impl Instance {
                 request.target = request.progress + 1;
             }
         }
-        self.kv.release(slot, true);
+        self.kv.release(slot, findable_blocks);
         self.batch.remove(position);
         self.prefilling.retain(|&s| s != slot);
         self.alone.retain(|&s| s != slot);

@@ -422,7 +422,7 @@ impl Instance {
         } else {
             self.waiting.retain(|w| w.slot != slot);
         }
-        self.kv.release(slot, false);
+        self.kv.release(slot, 0);
         self.leave(slot, Ending::TimedOut, now);
         match self.step {
             Step::None if self.batch.is_empty() && !self.waiting.is_empty() => self.step = Step::Due(now),
@@ -463,11 +463,11 @@ impl Instance {
         for slot in std::mem::take(&mut self.batch) {
             self.withdraw_tokens(slot);
             self.lockstep_leave_if_member(slot);
-            self.kv.release(slot, false);
+            self.kv.release(slot, 0);
             self.leave(slot, Ending::StillRunning, end);
         }
         for waiting in std::mem::take(&mut self.waiting) {
-            self.kv.release(waiting.slot, false);
+            self.kv.release(waiting.slot, 0);
             self.leave(waiting.slot, Ending::StillQueued, end);
         }
         while let Some((_, slot)) = self.entering.pop() {

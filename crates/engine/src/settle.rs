@@ -133,7 +133,7 @@ impl Instance {
         if !capped && output > 0 && progress < input + output && !self.kv.extend_decode(slot, progress) {
             self.counters.kv_allocation_failures += 1;
         }
-        self.kv.release(slot, false);
+        self.kv.release(slot, 0);
         let generated = (progress - input + 1).min(output);
         let request = &self.requests[slot as usize];
         let first_token = request.recorded_ttft.expect("a finished request has its first token");

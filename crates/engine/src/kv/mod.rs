@@ -450,9 +450,9 @@ impl KvCache {
         }
     }
 
-    /// Gives back everything that the request holds, its last block first. With `findable`, a private request finds
-    /// its full blocks again as long as nobody else takes them.
-    pub fn release(&mut self, slot: u32, findable: bool) {
+    /// Gives back everything that the request holds, its last block first. A private request finds its full blocks
+    /// again, at most `findable_limit` of them, as long as nobody else takes them.
+    pub fn release(&mut self, slot: u32, findable_limit: u32) {
         match &mut self.holds[slot as usize] {
             Hold::Private { tokens, blocks, saved, findable_blocks, detached } => {
                 let count = std::mem::take(blocks);
@@ -460,10 +460,10 @@ impl KvCache {
                 if count == 0 {
                     return;
                 }
-                if findable && !std::mem::take(detached) {
+                if findable_limit > 0 && !std::mem::take(detached) {
                     self.free.disown(*saved);
                     *saved = self.free.push_run(count, Some(slot));
-                    *findable_blocks = full as u32;
+                    *findable_blocks = findable_limit.min(full as u32);
                 } else {
                     self.free.push_run(count, None);
                 }
