@@ -141,6 +141,9 @@ pub fn block_keys(input: &[u32], output: &[u32], block_tokens: u32) -> Box<[u64]
         .collect()
 }
 
+/// More ticks with an event than any scenario has.
+pub const MOST_TICKS: usize = 30_000;
+
 /// What one of the two implementations makes of a scenario.
 pub type Run = fn(&Scenario, Semantics) -> Outcome;
 
@@ -159,6 +162,18 @@ impl Scenario {
             horizon: self.horizon,
             semantics,
         }
+    }
+
+    /// Runs the instance up to `until`, tick by tick, so that one which goes on for ever is caught.
+    fn run_before(&self, instance: &mut Instance, until: Tick) {
+        for _ in 0..MOST_TICKS {
+            let next = instance.next_event_at();
+            if next >= until || next > self.horizon {
+                return;
+            }
+            instance.run_before(next + Tick::ONE, false);
+        }
+        panic!("{}: no end at {:?}", self.name, instance.clock());
     }
 
     /// Runs the scenario with the keys of every prompt.
@@ -193,7 +208,7 @@ impl Scenario {
             if now > self.horizon {
                 break;
             }
-            instance.run_before(now, false);
+            self.run_before(&mut instance, now);
             collect(&mut instance);
             for change in instance.drain_index_journal() {
                 match change {
@@ -229,7 +244,7 @@ impl Scenario {
                 },
             );
         }
-        instance.run_before(Tick::MAX, false);
+        self.run_before(&mut instance, Tick::MAX);
         collect(&mut instance);
         let sim_ended = instance.finish();
         collect(&mut instance);

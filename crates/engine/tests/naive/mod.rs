@@ -7,14 +7,11 @@
 pub mod cache;
 mod step;
 
-use crate::common::{Outcome, Scenario, View};
+use crate::common::{MOST_TICKS, Outcome, Scenario, View};
 use blis_engine::{Counters, Ended, Ending};
 use blis_kernel::{Semantics, Tick};
 use cache::Cache;
 use std::collections::BTreeMap;
-
-/// More events than any scenario needs: beyond it, requests take turns for ever.
-const MOST_EVENTS: usize = 200_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -157,12 +154,11 @@ impl<'a> Naive<'a> {
             let (at, rank, sequence, _) = self.events[i];
             (at, rank, sequence)
         }) {
-            let (at, _, _, event) = self.events.remove(next);
+            let (at, _, _, event) = self.events[next];
             if at > self.scenario.horizon.as_us() {
-                // It stays: what a request is doing at the end depends on it.
-                self.schedule(at, event);
                 break;
             }
+            self.events.remove(next);
             if let Event::Timeout(r) = event
                 && self.requests[r].state == State::Gone
             {
@@ -180,7 +176,7 @@ impl<'a> Naive<'a> {
             }
             self.cache.check();
             count += 1;
-            if count == MOST_EVENTS {
+            if count == 4 * MOST_TICKS {
                 return Err(format!("{count} events and no end at {at} us"));
             }
         }
