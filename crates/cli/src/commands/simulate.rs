@@ -7,6 +7,7 @@ use crate::progress::Progress;
 use crate::{Exit, deprecated, printer};
 use blis::resolve::{self, files};
 use blis::{Diagnostic, Outcome, Resolved, RunEnding, RunOptions, Source, Surroundings, report};
+use blis_live::Hub;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,12 @@ pub(super) fn simulate(
         logger.warning(notice);
     }
     options.per_request = files.all().next().is_some();
-    let resolved = resolve::resolve(&options, &Surroundings::default());
+    let hub = Hub::from_environment();
+    let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache() };
+    // Flags that cannot be read already rule the run out, and with it a download.
+    let surroundings =
+        if findings.is_empty() { surroundings } else { Surroundings { hub: None, ..surroundings } };
+    let resolved = resolve::resolve(&options, &surroundings);
     let outputs: Vec<_> = files.all().map(|(flag, path, _)| (flag, path)).collect();
     let unwritable = files::check_outputs(&outputs, &files::inputs(&options));
     let resolved = match resolved {
