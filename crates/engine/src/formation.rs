@@ -286,7 +286,7 @@ impl Instance {
                 if self.batch.is_empty() && self.can_never_grow(slot, from + tokens) {
                     self.waiting.pop_front();
                     self.kv.release(slot, 0);
-                    self.requests[slot as usize].recorded_ttft = None;
+                    self.requests[slot as usize].recorded_ttft = Tick::MAX;
                     self.counters.dropped_unservable += 1;
                     self.leave(slot, Ending::Unservable, now);
                 }
@@ -390,7 +390,7 @@ impl Instance {
             request.place = Place::Running;
             request.progress = start;
             request.scheduled = tokens;
-            request.scheduling_delay = Some(now - request.arrival);
+            request.scheduling_delay = now - request.arrival;
             request.batch_sequence = self.next_batch_sequence;
             self.next_batch_sequence += 1;
             self.batch.push(slot);

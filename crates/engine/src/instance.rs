@@ -5,7 +5,7 @@
 use crate::config::InstanceConfig;
 use crate::kv::{BlockKeys, IndexChange, KvCache};
 use crate::lockstep::Lockstep;
-use crate::request::{Ended, Ending, Pace, Place, Request, Submission};
+use crate::request::{Ended, Ending, Pace, Place, Request, Submission, known};
 use blis_kernel::{DurationHistogram, Semantics, Tick, TimerQueue};
 use blis_latency::{LatencyModel, Prefill};
 use blis_policy::preemption::PreemptionVictim;
@@ -247,7 +247,7 @@ impl Instance {
             input: request.input_tokens,
             output: request.output_tokens,
             max_output: request.max_output_tokens,
-            deadline: request.deadline,
+            deadline: request.deadline.unwrap_or(Tick::MAX),
             priority: request.priority,
             target: u64::from(request.input_tokens),
             ..vacant_request()
@@ -356,7 +356,8 @@ impl Instance {
             request.finish_progress = longest - 1;
             request.capped = true;
         }
-        if let Some(deadline) = request.deadline {
+        let deadline = request.deadline;
+        if deadline < Tick::MAX {
             if deadline <= now {
                 self.counters.timed_out += 1;
                 self.leave(slot, Ending::TimedOut, now);
@@ -439,10 +440,10 @@ impl Instance {
             handle: request.handle,
             ending,
             at,
-            ttft: request.recorded_ttft,
+            ttft: known(request.recorded_ttft),
             e2e: None,
             itl_mean_us: 0.0,
-            scheduling_delay: request.scheduling_delay,
+            scheduling_delay: known(request.scheduling_delay),
             output_tokens: 0,
         };
         self.leave_with(slot, ended);
@@ -500,7 +501,7 @@ fn vacant_request() -> Request {
         input: 0,
         output: 0,
         max_output: 0,
-        deadline: None,
+        deadline: Tick::MAX,
         priority: 0,
         target: 0,
         progress: 0,
@@ -509,8 +510,8 @@ fn vacant_request() -> Request {
         scheduled: 0,
         batch_sequence: 0,
         has_first_token: false,
-        recorded_ttft: None,
-        scheduling_delay: None,
+        recorded_ttft: Tick::MAX,
+        scheduling_delay: Tick::MAX,
         last_token_at: Tick::ZERO,
         itl: Vec::new(),
         lone_evictions: 0,

@@ -117,7 +117,8 @@ pub(crate) struct Request {
     pub(crate) input: u32,
     pub(crate) output: u32,
     pub(crate) max_output: i64,
-    pub(crate) deadline: Option<Tick>,
+    /// [`Tick::MAX`]: its client never gives up.
+    pub(crate) deadline: Tick,
     pub(crate) priority: i32,
     /// Tokens to process before the next one is generated: the prompt, plus what was generated before a preemption.
     pub(crate) target: u64,
@@ -133,9 +134,10 @@ pub(crate) struct Request {
     pub(crate) batch_sequence: u64,
     /// Whether the current attempt has its first token.
     pub(crate) has_first_token: bool,
-    /// The last time to first token, which outlives a preemption.
-    pub(crate) recorded_ttft: Option<Tick>,
-    pub(crate) scheduling_delay: Option<Tick>,
+    /// The last time to first token, which outlives a preemption; [`Tick::MAX`]: none yet.
+    pub(crate) recorded_ttft: Tick,
+    /// [`Tick::MAX`]: not admitted yet.
+    pub(crate) scheduling_delay: Tick,
     /// When the step ended that gave it its last token.
     pub(crate) last_token_at: Tick,
     /// Inter-token latencies, when it is not in lockstep.
@@ -150,4 +152,9 @@ impl Request {
     pub(crate) fn in_prefill(&self) -> bool {
         !matches!(self.pace, Pace::Lockstep { .. }) && self.progress < self.target
     }
+}
+
+/// A time that may not exist yet, in half the space of an `Option`.
+pub(crate) fn known(at: Tick) -> Option<Tick> {
+    (at < Tick::MAX).then_some(at)
 }

@@ -1,7 +1,7 @@
 //! The effects of a step: tokens, first tokens, completions.
 
 use crate::instance::{Instance, SlotRef, Step};
-use crate::request::{Ended, Ending, Pace};
+use crate::request::{Ended, Ending, Pace, known};
 use blis_kernel::Tick;
 
 impl Instance {
@@ -77,7 +77,7 @@ impl Instance {
                 request.itl.push(end - request.last_token_at + self.token_processing);
             } else {
                 let ttft = end + self.token_processing - request.arrival;
-                request.recorded_ttft = Some(ttft);
+                request.recorded_ttft = ttft;
             }
             request.last_token_at = end;
             if request.progress >= request.finish_progress {
@@ -136,16 +136,16 @@ impl Instance {
         self.kv.release(slot, 0);
         let generated = (progress - input + 1).min(output);
         let request = &self.requests[slot as usize];
-        let first_token = request.recorded_ttft.expect("a finished request has its first token");
+        let first_token = request.recorded_ttft;
         let overhead = if output > 0 { self.post_decode } else { Tick::ZERO };
         let ended = Ended {
             handle: request.handle,
             ending: if capped { Ending::LengthCapped } else { Ending::Completed },
             at: end,
-            ttft: request.recorded_ttft,
+            ttft: known(request.recorded_ttft),
             e2e: Some(first_token + total + overhead),
             itl_mean_us: if intervals == 0 { 0.0 } else { total.as_us() as f64 / intervals as f64 },
-            scheduling_delay: request.scheduling_delay,
+            scheduling_delay: known(request.scheduling_delay),
             output_tokens: generated as u32,
         };
         self.counters.completed += 1;
