@@ -1,6 +1,6 @@
 //! The CPU tier: a second level that mirrors full, keyed GPU blocks and gives them back before an allocation.
 
-use super::{Block, Hold, KvCache, Own};
+use super::{Block, Hold, KvCache, Own, chained_key};
 use crate::config::CpuTierConfig;
 use blis_kernel::Tick;
 use rustc_hash::FxHashMap;
@@ -153,19 +153,18 @@ impl KvCache {
         let Hold::Listed { blocks, keys, prompt_blocks, .. } = &mut self.holds[slot as usize] else {
             unreachable!("slot {slot} is not listed")
         };
-        // The chain goes on from the last block held, when that block is part of it.
-        if let Some(&last) = blocks.last()
-            && blocks.len() > cached as usize
-            && self.blocks[last as usize].key.as_ref() != keys.get(blocks.len() - 1)
-        {
-            self.cpu = Some(cpu);
-            return 0;
-        }
+        // The chain goes on from the last block held or cached.
         let start = (cached as usize).max(blocks.len());
+        let mut before = match blocks.last() {
+            Some(&last) if blocks.len() > cached as usize => self.blocks[last as usize].key,
+            _ => start.checked_sub(1).map(|last| keys[last]),
+        };
         let end = *prompt_blocks as usize;
         let keys = std::mem::take(keys);
         let mut reloaded = 0;
-        for &key in keys.get(start..end).unwrap_or_default() {
+        for n in start..end {
+            let key = chained_key(before, &keys, n);
+            before = Some(key);
             if self.index.contains_key(&key) {
                 continue;
             }

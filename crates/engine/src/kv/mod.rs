@@ -360,19 +360,18 @@ impl KvCache {
     }
 
     /// The key of the `n`-th block held, which is full, when its last token stands `ahead` tokens further in the chain
-    /// than in the blocks. Blocks that do not line up with the chain (it starts inside the prompt (Q4), or a reload
-    /// came in between) have content that no other chain has, and get keys that no other chain gets.
+    /// than in the blocks (it starts inside the prompt (Q4), or a reload came in between).
     fn key(&self, own: &Own<'_>, n: usize, ahead: u64) -> u64 {
         let before = n.checked_sub(1).and_then(|n| self.blocks[own.blocks[n] as usize].key);
-        if ahead == 0 && before == n.checked_sub(1).map(|n| own.keys[n]) {
-            return own.keys[n];
-        }
         let size = u64::from(self.block_tokens);
         let end = ((n as u64 + 1) * size).wrapping_add(ahead);
-        let near = own.keys.get(end.div_ceil(size) as usize - 1).or(own.keys.last());
-        [before.unwrap_or(0), ahead].iter().fold(near.copied().unwrap_or(0), |key, &part| {
-            (key ^ part ^ 0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xd6e8_feb8_6659_fd93)
-        })
+        let in_chain = end.div_ceil(size) as usize - 1;
+        if end.is_multiple_of(size) {
+            return chained_key(before, own.keys, in_chain);
+        }
+        // A block that holds parts of two blocks of the chain: nobody else comes to the same content.
+        let near = own.keys.get(in_chain).or(own.keys.last()).copied().unwrap_or(0);
+        mixed_key(mixed_key(before.unwrap_or(0), near), ahead)
     }
 
     /// Writes the blocks that the index names for these keys, all of which it holds.
@@ -456,11 +455,12 @@ impl KvCache {
         match &mut self.holds[slot as usize] {
             Hold::Private { tokens, blocks, saved, findable_blocks, detached } => {
                 let count = std::mem::take(blocks);
+                let detached = std::mem::take(detached);
                 let full = std::mem::take(tokens) / u64::from(self.block_tokens);
                 if count == 0 {
                     return;
                 }
-                if findable_limit > 0 && !std::mem::take(detached) {
+                if findable_limit > 0 && !detached {
                     self.free.disown(*saved);
                     *saved = self.free.push_run(count, Some(slot));
                     *findable_blocks = findable_limit.min(full as u32);
@@ -553,6 +553,19 @@ impl KvCache {
             }
         }
     }
+}
+
+/// The key of the `n`-th block of a chain when `before` is the key of the block in front of it: the chain's own key
+/// when that is the chain's own block.
+fn chained_key(before: Option<u64>, keys: &[u64], n: usize) -> u64 {
+    let own_before = n.checked_sub(1).map(|n| keys[n]);
+    if before == own_before { keys[n] } else { mixed_key(before.unwrap_or(0), keys[n]) }
+}
+
+fn mixed_key(before: u64, key: u64) -> u64 {
+    [before, key].iter().fold(0x9e37_79b9_7f4a_7c15, |mixed: u64, &part| {
+        (mixed ^ part).rotate_left(29).wrapping_mul(0xd6e8_feb8_6659_fd93)
+    })
 }
 
 /// What a listed request holds, taken out of its place so that the cache itself can be borrowed.
