@@ -211,7 +211,7 @@ fn private_prompts_give_the_references_figures() {
 /// The plain implementation that the fast one is compared with is held to the same figures.
 #[test]
 fn the_naive_instance_gives_the_references_figures() {
-    let run: Run = |scenario, semantics| naive::run(scenario, semantics).expect("an end");
+    let run: Run = |scenario, semantics| naive::run(scenario, semantics).expect("an end").0;
     check("named.jsonl", run);
     check("random.jsonl", run);
 }

@@ -142,7 +142,7 @@ pub fn block_keys(input: &[u32], output: &[u32], block_tokens: u32) -> Box<[u64]
 }
 
 /// More ticks with an event than any scenario has.
-pub const MOST_TICKS: usize = 30_000;
+pub const MOST_TICKS: usize = 100_000;
 
 /// What one of the two implementations makes of a scenario.
 pub type Run = fn(&Scenario, Semantics) -> Outcome;

@@ -58,6 +58,7 @@ pub struct Cache {
     reloads_in_allocations: bool,
     hits: u64,
     misses: u64,
+    has_misaligned_blocks: bool,
 }
 
 impl Cache {
@@ -83,7 +84,15 @@ impl Cache {
             }),
             hits: 0,
             misses: 0,
+            has_misaligned_blocks: false,
         }
+    }
+
+    /// Whether any block held tokens that belong to two blocks of their chain: a reload in an allocation of less than
+    /// a block claims the whole block, and the tokens that follow are stored behind it. Only their spelling says
+    /// whether two such blocks are the same.
+    pub fn has_misaligned_blocks(&self) -> bool {
+        self.has_misaligned_blocks
     }
 
     pub fn used(&self) -> usize {
@@ -193,6 +202,8 @@ impl Cache {
             self.claim(who.request, cached);
             self.owned.entry(who.request).or_default();
         }
+        let stored: usize = self.owned[&who.request].iter().map(|&id| self.blocks[id].content.len()).sum();
+        self.has_misaligned_blocks |= stored % self.size != from % self.size;
         self.fill(who, tokens);
         true
     }

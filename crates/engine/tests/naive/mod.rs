@@ -88,11 +88,12 @@ pub struct Naive<'a> {
     views: Vec<View>,
 }
 
-/// Runs a scenario. An error says that it does not come to an end.
-pub fn run(scenario: &Scenario, semantics: Semantics) -> Result<Outcome, String> {
+/// Runs a scenario; also tells whether [`Cache::has_misaligned_blocks`]. An error says that it does not come to an end.
+pub fn run(scenario: &Scenario, semantics: Semantics) -> Result<(Outcome, bool), String> {
     let mut naive = Naive::new(scenario, semantics);
     naive.drive()?;
-    Ok(naive.outcome())
+    let misaligned = naive.cache.has_misaligned_blocks();
+    Ok((naive.outcome(), misaligned))
 }
 
 impl<'a> Naive<'a> {
