@@ -29,7 +29,7 @@ impl Dice {
     }
 
     /// From `low` to `high`, both included.
-    fn from_to(&mut self, low: i64, high: i64) -> i64 {
+    fn between(&mut self, low: i64, high: i64) -> i64 {
         low + (self.next() % (high - low + 1) as u64) as i64
     }
 
@@ -90,7 +90,6 @@ fn semantics(dice: &mut Dice) -> Semantics {
     let (reference, corrected) = (Semantics::REFERENCE, Semantics::CORRECTED);
     let mixture = |dice: &mut Dice| Semantics {
         step_effects_at_start: dice.one_in(2),
-        deadline_spares_final_step: dice.one_in(2),
         idle_steps_uncounted: dice.one_in(2),
         fully_cached_prompt_is_free: dice.one_in(2),
         reload_without_credit: dice.one_in(2),
@@ -98,7 +97,7 @@ fn semantics(dice: &mut Dice) -> Semantics {
         regenerate_after_preemption: dice.one_in(2),
         ..corrected
     };
-    match dice.from_to(0, 7) {
+    match dice.between(0, 7) {
         0..=2 => reference,
         3..=5 => corrected,
         _ => mixture(dice),
@@ -124,23 +123,23 @@ impl Texts {
     }
 
     fn length(&self, dice: &mut Dice, longest: i64) -> i64 {
-        let n = dice.from_to(1, longest);
+        let n = dice.between(1, longest);
         if dice.one_in(3) { (n / self.block_tokens * self.block_tokens).max(1) } else { n }
     }
 
     fn draw(&mut self, dice: &mut Dice) -> (Vec<u32>, Vec<u32>) {
         let mut input = Vec::new();
         let mut output = None;
-        match dice.from_to(0, 9) {
+        match dice.between(0, 9) {
             0..=2 if !self.families.is_empty() => {
                 let family = dice.pick(&self.families);
-                let keep = dice.from_to(1, family.len() as i64) as usize;
+                let keep = dice.between(1, family.len() as i64) as usize;
                 input.extend_from_slice(&family[..if dice.one_in(2) { family.len() } else { keep }]);
             }
             3..=5 if !self.earlier.is_empty() => {
                 let (prompt, answer) = dice.pick(&self.earlier);
                 input.extend(prompt);
-                let keep = dice.from_to(0, answer.len() as i64) as usize;
+                let keep = dice.between(0, answer.len() as i64) as usize;
                 input.extend_from_slice(&answer[..if dice.one_in(2) { answer.len() } else { keep }]);
             }
             6 if !self.earlier.is_empty() => {
@@ -152,7 +151,7 @@ impl Texts {
             }
             7 if !self.earlier.is_empty() => {
                 let (prompt, _) = dice.pick(&self.earlier);
-                let keep = dice.from_to(1, prompt.len().max(1) as i64) as usize;
+                let keep = dice.between(1, prompt.len().max(1) as i64) as usize;
                 input.extend_from_slice(&prompt[..keep.min(prompt.len())]);
             }
             _ => {}
@@ -164,7 +163,7 @@ impl Texts {
         }
         let output = output.unwrap_or_else(|| {
             let count =
-                if dice.one_in(8) { dice.from_to(0, 1) } else { self.length(dice, self.longest_answer) };
+                if dice.one_in(8) { dice.between(0, 1) } else { self.length(dice, self.longest_answer) };
             self.fresh(count)
         });
         self.earlier.push((input.clone(), output.clone()));
@@ -176,7 +175,7 @@ fn case(seed: u64) -> Case {
     let mut dice = Dice(seed);
     let dice = &mut dice;
     let block_tokens =
-        if dice.one_in(3) { dice.from_to(1, 32) } else { dice.pick(&[1, 2, 2, 3, 4, 4, 5, 8, 16]) };
+        if dice.one_in(3) { dice.between(1, 32) } else { dice.pick(&[1, 2, 2, 3, 4, 4, 5, 8, 16]) };
     let longest_prompt = dice.pick(&[2, 1, 3, 5]) * block_tokens.max(3);
     let mut texts = Texts {
         next_token: 1000,
@@ -184,10 +183,10 @@ fn case(seed: u64) -> Case {
         earlier: Vec::new(),
         block_tokens,
         longest_prompt,
-        longest_answer: dice.pick(&[3, 10, 25]).max(block_tokens * dice.from_to(0, 2)),
+        longest_answer: dice.pick(&[3, 10, 25]).max(block_tokens * dice.between(0, 2)),
     };
-    for _ in 0..dice.from_to(0, 2) {
-        let count = dice.from_to(1, 4 * block_tokens);
+    for _ in 0..dice.between(0, 2) {
+        let count = dice.between(1, 4 * block_tokens);
         let family = texts.fresh(count);
         texts.families.push(family);
     }
@@ -216,19 +215,19 @@ fn case(seed: u64) -> Case {
     let use_deadlines = dice.one_in(3);
     let patience = dice.pick(&[10, 100, 1000]);
     let longest =
-        if dice.one_in(4) { dice.from_to(2, longest_prompt * 2 + texts.longest_answer) as u64 } else { 0 };
+        if dice.one_in(4) { dice.between(2, longest_prompt * 2 + texts.longest_answer) as u64 } else { 0 };
     let use_budgets = dice.one_in(6);
     let mut arrival_us = 0;
     let mut requests = Vec::new();
-    let count = dice.from_to(1, 12);
+    let count = dice.between(1, 12);
     for n in 0..count {
-        arrival_us += dice.from_to(0, 2 * gap) / grid * grid;
+        arrival_us += dice.between(0, 2 * gap) / grid * grid;
         let (input, output) = texts.draw(dice);
-        let max_output = match dice.from_to(0, 9) {
+        let max_output = match dice.between(0, 9) {
             _ if !use_budgets => 0,
             0 => -1,
             1..=4 => output.len() as i64,
-            5 => dice.from_to(0, 60),
+            5 => dice.between(0, 60),
             _ => 0,
         };
         requests.push(ScenarioRequest {
@@ -240,7 +239,7 @@ fn case(seed: u64) -> Case {
             max_output,
             slo_class: if use_classes { dice.pick(&classes).to_owned() } else { String::new() },
             deadline_us: if use_deadlines && dice.one_in(2) {
-                (arrival_us + dice.from_to(0, patience)) / grid * grid
+                (arrival_us + dice.between(0, patience)) / grid * grid
             } else {
                 0
             },
@@ -250,15 +249,15 @@ fn case(seed: u64) -> Case {
         requests.iter().map(|r| r.input.len().div_ceil(block_tokens as usize)).max().unwrap_or(1) as i64;
     let total: i64 =
         requests.iter().map(|r| ((r.input.len() + r.output.len()) as i64) / block_tokens + 1).sum();
-    let kv_blocks = match dice.from_to(0, 5) {
-        0 => dice.from_to(1, largest),
-        1 | 2 => dice.from_to(largest, largest + 3),
-        3 => dice.from_to(largest, total.max(largest)),
+    let kv_blocks = match dice.between(0, 5) {
+        0 => dice.between(1, largest),
+        1 | 2 => dice.between(largest, largest + 3),
+        3 => dice.between(largest, total.max(largest)),
         4 => total,
         _ => total * 3,
     } as u32;
     let cpu_tier = dice.one_in(4).then(|| CpuTierConfig {
-        blocks: dice.from_to(1, 2 * total) as u32,
+        blocks: dice.between(1, 2 * total) as u32,
         bandwidth_tokens_per_us: dice.pick(&[0.3, 1.0, 100.0]),
         base_latency: Tick::from_us(dice.pick(&[0, 0, 13])),
     });
@@ -268,9 +267,9 @@ fn case(seed: u64) -> Case {
         kv_blocks,
         block_tokens: block_tokens as u32,
         max_num_seqs: dice.pick(&[1, 2, 3, 5, 100]),
-        max_num_batched_tokens: dice.from_to(1, budget) as u32,
+        max_num_batched_tokens: dice.between(1, budget) as u32,
         long_prefill_token_threshold: if dice.one_in(3) {
-            dice.from_to(1, 2 * block_tokens) as u32
+            dice.between(1, 2 * block_tokens) as u32
         } else {
             0
         },
@@ -284,7 +283,7 @@ fn case(seed: u64) -> Case {
         ]),
         preemption: dice.pick(&[PreemptionKind::Fcfs, PreemptionKind::Priority]),
         cpu_tier,
-        horizon: if dice.one_in(4) { Tick::from_us(dice.from_to(1, 2000)) } else { Tick::MAX },
+        horizon: if dice.one_in(4) { Tick::from_us(dice.between(1, 2000)) } else { Tick::MAX },
         latency,
         priorities: SloTable::default(),
         requests,

@@ -8,10 +8,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Semantics {
     /// Q1, B1: a step's effects (progress, completion, released blocks) show at its start, and an instance whose
-    /// batch empties counts as idle from then on. Corrected: effects show when the step ends.
+    /// batch empties counts as idle from then on; so a deadline inside a request's final step never fires (Q2).
+    /// Corrected: effects show when the step ends, and a deadline before that fires.
     pub step_effects_at_start: bool,
-    /// Q2: a deadline inside a request's final step never fires. Corrected: it does.
-    pub deadline_spares_final_step: bool,
     /// Q3: a step in which a running request got no token is missing from its inter-token latencies and its
     /// end-to-end latency. Corrected: the next token's latency counts from the previous token.
     pub idle_steps_uncounted: bool,
@@ -43,7 +42,6 @@ impl Semantics {
     /// The corrected reading.
     pub const CORRECTED: Self = Self {
         step_effects_at_start: false,
-        deadline_spares_final_step: false,
         idle_steps_uncounted: false,
         fully_cached_prompt_is_free: false,
         reload_without_credit: false,
@@ -58,7 +56,6 @@ impl Semantics {
     /// The Go reference's reading (inference-sim, commit f90a1e3a).
     pub const REFERENCE: Self = Self {
         step_effects_at_start: true,
-        deadline_spares_final_step: true,
         idle_steps_uncounted: true,
         fully_cached_prompt_is_free: true,
         reload_without_credit: true,

@@ -94,8 +94,7 @@ impl<T> TimerQueue<T> {
     /// Takes the next timer.
     #[inline]
     pub fn pop(&mut self) -> Option<(Tick, T)> {
-        let timer =
-            if self.heap_is_next() { self.unordered.pop() } else { self.ordered.pop_front() };
+        let timer = if self.heap_is_next() { self.unordered.pop() } else { self.ordered.pop_front() };
         timer.map(|t| (t.at, t.what))
     }
 
