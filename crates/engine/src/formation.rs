@@ -124,6 +124,9 @@ impl Instance {
         for &slot in &self.alone {
             need += self.kv.blocks_for(slot, 1);
         }
+        // Who of several takes a block first only shows where that deletes a key that another publishes (Q8).
+        let takes_first = self.semantics.stale_index_delete && self.lockstep.private_blocks_due() > 0;
+        let mut publishes_later = self.lockstep.listed_edges_due() || !self.alone.is_empty();
         if let Some(&first) = self.prefilling.first() {
             let last_decode = self
                 .alone
@@ -131,6 +134,7 @@ impl Instance {
                 .map_or(0, |&slot| self.requests[slot as usize].batch_sequence)
                 .max(if self.lockstep.members > 0 { self.lockstep.last_sequence } else { 0 });
             let in_order = decodes == 0 || self.requests[first as usize].batch_sequence > last_decode;
+            publishes_later |= !in_order;
             if !in_order && (self.lockstep.listed_edges_due() || !self.alone.is_empty()) {
                 return false;
             }
@@ -144,6 +148,9 @@ impl Instance {
                 budget -= tokens;
                 need += self.kv.blocks_for(slot, tokens);
             }
+        }
+        if takes_first && publishes_later && need > u64::from(self.kv.unnamed_blocks_at_head()) {
+            return false;
         }
         need <= u64::from(self.kv.free_blocks())
     }

@@ -152,6 +152,14 @@ impl FreeList {
         }
     }
 
+    /// Blocks of the run at the head; 0 when a block with an identity is there.
+    pub(super) fn run_at_head(&self) -> u32 {
+        match self.entries.get(self.head as usize).map(|entry| entry.kind) {
+            Some(Kind::Run { count, .. }) => count,
+            Some(Kind::Block) | None => 0,
+        }
+    }
+
     /// Blocks left of a run; 0 for [`NONE`].
     pub(super) fn run_len(&self, id: EntryId) -> u32 {
         if id == NONE {

@@ -136,6 +136,11 @@ impl KvCache {
         self.free.len()
     }
 
+    /// Blocks that can be taken before one with a key is taken.
+    pub fn unnamed_blocks_at_head(&self) -> u32 {
+        self.free.run_at_head()
+    }
+
     /// Blocks in use.
     #[inline]
     pub fn used_blocks(&self) -> u32 {
