@@ -127,6 +127,8 @@ impl Default for Traffic {
 /// Synthesised traffic.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkloadOptions {
+    /// Workload file. Of the settings below only `num_requests` and `timeout_s` then count, and only when given.
+    pub spec: Option<PathBuf>,
     /// `distribution` (the figures below), or the name of a preset that brings its own lengths.
     pub workload: Option<String>,
     /// Requests per second; default 1.
