@@ -31,7 +31,9 @@ fn numbers_are_taken_as_they_are_meant() {
     assert_eq!((client.labels.tenant.as_str(), client.labels.slo_class.as_str()), ("7", ""));
     assert_eq!(client.timeout, None);
     assert_eq!(client.traffic, Traffic::Rate { per_us: 4.0 / 1e6, process: ArrivalProcess::Poisson });
-    assert!(problems(&file("seed: 10.5\naggregate_rate: 4", "")).iter().any(|p| p.starts_with("w.yaml:1:7: ")));
+    assert!(
+        problems(&file("seed: 10.5\naggregate_rate: 4", "")).iter().any(|p| p.starts_with("w.yaml:1:7: "))
+    );
 }
 
 #[test]
@@ -110,7 +112,9 @@ fn version_1_is_brought_to_version_2() {
         read.warnings[0].to_string(),
         "w.yaml:9:16: clients[0].slo_class realtime is called critical since version 2"
     );
-    assert!(problems(&file(BOUNDED, "    slo_class: realtime\n"))[0].contains("unknown clients[0].slo_class"));
+    assert!(
+        problems(&file(BOUNDED, "    slo_class: realtime\n"))[0].contains("unknown clients[0].slo_class")
+    );
 }
 
 #[test]
@@ -121,7 +125,9 @@ fn a_workload_has_to_end() {
     let windows = "    lifecycle: {windows: [{start_us: 0, end_us: 50}]}\n";
     good(&file("aggregate_rate: 4", windows));
     good(&file("aggregate_rate: 4", "    reasoning: {multi_turn: {max_rounds: 3, single_session: true}}\n"));
-    assert!(problems(&file("aggregate_rate: 0\nnum_requests: 3", windows))[0].contains("trace_rate is missing"));
+    assert!(
+        problems(&file("aggregate_rate: 0\nnum_requests: 3", windows))[0].contains("trace_rate is missing")
+    );
 }
 
 #[test]
@@ -142,7 +148,9 @@ cohorts:
     let names: Vec<_> = workload.clients.iter().map(|client| client.labels.client.as_str()).collect();
     assert_eq!(names, ["c-0", "c-1", "c-2", "c-3"]);
     assert_eq!(workload.clients[3].prefix.as_ref().unwrap().group, "g-3");
-    let Traffic::Phases(phases) = &workload.clients[0].traffic else { panic!("a spike with a rate is a phase") };
+    let Traffic::Phases(phases) = &workload.clients[0].traffic else {
+        panic!("a spike with a rate is a phase")
+    };
     assert_eq!((phases[0].window.start, phases[0].window.end), (Tick::from_us(5), Tick::from_us(15)));
     assert_eq!(phases[0].per_us, 2.0 / 1e6);
     // The mean is that of the rate: shape × scale = 500,000 µs.
@@ -168,6 +176,7 @@ fn windows_of_a_day_come_back_and_a_drain_fades() {
 #[test]
 fn a_table_takes_whole_numbers_of_tokens() {
     let table = "    slo_target_us: 5\n".to_owned();
-    let text = file(BOUNDED, &table).replace("{type: constant, params: {value: 9}}", "{type: empirical, params: {20: 1, 30.0: 3}}");
+    let text = file(BOUNDED, &table)
+        .replace("{type: constant, params: {value: 9}}", "{type: empirical, params: {20: 1, 30.0: 3}}");
     assert!(matches!(good(&text).workload.clients[0].input, LengthSampler::Empirical(_)));
 }
