@@ -110,6 +110,7 @@ pub enum Horizon {
 }
 
 /// Where requests come from.
+#[expect(clippy::large_enum_variant, reason = "there is one per run")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Traffic {
     /// Made up from a few figures.

@@ -39,7 +39,7 @@ fn diurnal(reader: &mut Reader<'_>, at: &At, given: &Diurnal) -> Vec<Span> {
     (0..24)
         .map(|hour| {
             let angle = 2.0 * PI * (hour - peak) as f64 / 24.0;
-            let part = (1.0 + libm::cos(angle)) / 2.0 * (1.0 - 1.0 / ratio) + 1.0 / ratio;
+            let part = 0.5 * (1.0 + libm::cos(angle)) * (1.0 - 1.0 / ratio) + 1.0 / ratio;
             let length = ((HOUR_US as f64 * part) as i64).clamp(1, HOUR_US);
             let start = hour * HOUR_US;
             let window = Window::once(Tick::from_us(start), Tick::from_us(start + length));

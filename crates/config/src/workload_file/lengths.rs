@@ -115,7 +115,7 @@ impl Reader<'_> {
                 _ => self.report(&key_at, "is not a number of tokens: it must be whole and at least 0"),
             }
         }
-        if dist.params.as_ref().is_none_or(|params| params.is_empty()) {
+        if dist.params.as_ref().is_none_or(std::collections::BTreeMap::is_empty) {
             self.report(at, "is empty; empirical needs at least one entry, tokens: weight");
         }
         EmpiricalLengths::new(pairs)

@@ -1,5 +1,7 @@
 //! Workload files: clients and cohorts in YAML.
 
+#![expect(clippy::ref_option, reason = "keys are passed as the file has them, present or not")]
+
 mod cohort;
 mod entry;
 mod lengths;
