@@ -6,6 +6,7 @@ pub mod model_config;
 pub mod options;
 pub mod quantity;
 pub mod resolve;
+pub mod workload_file;
 pub mod yaml;
 
 pub use diagnostic::Diagnostic;

@@ -110,6 +110,7 @@ pub enum Horizon {
 }
 
 /// Where requests come from.
+#[expect(clippy::large_enum_variant, reason = "there is one per run")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Traffic {
     /// Made up from a few figures.
@@ -127,6 +128,8 @@ impl Default for Traffic {
 /// Synthesised traffic.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkloadOptions {
+    /// Workload file. Of the settings below only `num_requests` and `timeout_s` then count, and only when given.
+    pub spec: Option<PathBuf>,
     /// `distribution` (the figures below), or the name of a preset that brings its own lengths.
     pub workload: Option<String>,
     /// Requests per second; default 1.

@@ -1,8 +1,11 @@
 //! A client: one source of requests with its own lengths, prefix and timing.
 
 use crate::request::Labels;
+use crate::window::{Phase, Window};
 use blis_kernel::Tick;
+use blis_kernel::rng::GoRand;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
+use std::sync::Arc;
 
 /// How long a client of a session waits when nobody says how long: 300 seconds.
 pub const DEFAULT_SESSION_TIMEOUT: Tick = Tick::from_us(300_000_000);
@@ -24,6 +27,94 @@ pub struct Client {
     pub prefix: Option<Prefix>,
     /// How long after its arrival a request is given up; `None` = never.
     pub timeout: Option<Tick>,
+    /// When it is active, if it sends at a rate; empty = always. Its gaps run on through the time between windows, and
+    /// what would arrive there is not sent.
+    pub active: Arc<[Window]>,
+    /// What single prompts consist of instead of `input`.
+    pub modalities: Option<Box<Modalities>>,
+    /// Percentage of an answer that is reasoning; drawn after the token ids of every request.
+    pub reason_ratio: Option<LengthSampler>,
+    /// Makes every arrival the start of a conversation.
+    pub conversation: Option<Conversation>,
+}
+
+impl Client {
+    /// A client of single text requests without a prefix, a time-out or anything else that is optional.
+    pub fn new(labels: Labels, traffic: Traffic, input: LengthSampler, output: LengthSampler) -> Self {
+        Self {
+            labels,
+            traffic,
+            input,
+            output,
+            prefix: None,
+            timeout: None,
+            active: Arc::default(),
+            modalities: None,
+            reason_ratio: None,
+            conversation: None,
+        }
+    }
+
+    /// Whether it stops sending by itself.
+    pub fn is_bounded(&self) -> bool {
+        match &self.traffic {
+            Traffic::Rate { per_us, .. } => {
+                *per_us <= 0.0
+                    || self.conversation.is_some_and(|conversation| conversation.single_session)
+                    || (!self.active.is_empty() && self.active.iter().all(Window::is_bounded))
+            }
+            Traffic::Phases(phases) => phases.iter().all(|phase| phase.window.is_bounded()),
+            Traffic::Concurrency { users, .. } => *users == 0,
+        }
+    }
+}
+
+/// A prompt of several modalities: its length is that of the text plus, for each of the others, that of as many items
+/// as were drawn; at least 1.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Modalities {
+    /// Tokens of text.
+    pub text: Option<LengthSampler>,
+    /// Images, audio clips and videos, in the order in which they are drawn.
+    pub items: Vec<ModalityItems>,
+}
+
+/// The items of one modality.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModalityItems {
+    /// How many; drawn first.
+    pub count: LengthSampler,
+    /// Tokens of each.
+    pub tokens: LengthSampler,
+}
+
+impl Modalities {
+    /// Draws the length of a prompt.
+    pub(crate) fn draw(&self, rng: &mut GoRand) -> i64 {
+        let mut total = self.text.as_ref().map_or(0, |text| text.sample(rng));
+        for item in &self.items {
+            for _ in 0..item.count.sample_count(rng) {
+                total = total.saturating_add(item.tokens.sample(rng));
+            }
+        }
+        total.max(1)
+    }
+}
+
+/// A conversation of several rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// How many requests it has when nothing ends it early; at least 1.
+    pub max_rounds: u32,
+    /// From an answer to the next request.
+    pub think_time: Tick,
+    /// Whether each prompt begins with all earlier prompts and answers.
+    pub accumulates: bool,
+    /// Whether the client holds one conversation (per phase) instead of beginning one at every arrival.
+    pub single_session: bool,
+    /// Whether a round waits for the answer to the one before. Otherwise it is sent at a time that stands in for it:
+    /// think time plus 1 µs per answer token after the round before.
+    pub closed_loop: bool,
 }
 
 /// A shared prefix as one client states it.
@@ -36,15 +127,17 @@ pub struct Prefix {
 }
 
 /// When a client sends requests.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Traffic {
-    /// Single requests at a rate, whatever happens to them.
+    /// Requests or conversations at a rate, whatever happens to them.
     Rate {
         /// Requests per microsecond; nothing is sent unless it is positive.
         per_us: f64,
         /// How the gaps vary.
         process: ArrivalProcess,
     },
+    /// The same with a process of its own in every phase.
+    Phases(Arc<[Phase]>),
     /// A pool of virtual users, each of which sends its next request when its last one has ended.
     Concurrency {
         /// How many users.
@@ -52,13 +145,4 @@ pub enum Traffic {
         /// Pause between a request's end and the user's next request. The users' first requests are spread over it.
         think_time: Tick,
     },
-}
-
-/// The shares of clients in a total rate, requests per microsecond.
-///
-/// Client i gets R · (fᵢ / Σf) / 10⁶, evaluated in this order, with the sum in client order. `aggregate_per_s` is in
-/// requests per second; fractions need not sum to 1.
-pub fn allocate_rates(aggregate_per_s: f64, fractions: &[f64]) -> Vec<f64> {
-    let total: f64 = fractions.iter().sum();
-    fractions.iter().map(|fraction| aggregate_per_s * (fraction / total) / 1e6).collect()
 }

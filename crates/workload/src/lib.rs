@@ -2,15 +2,19 @@
 
 pub mod client;
 pub mod content;
+pub mod rates;
 pub mod request;
 mod stream;
 mod tokens;
 pub mod trace;
+pub mod window;
 pub mod workload;
 
-pub use client::{Client, Prefix, Traffic, allocate_rates};
+pub use client::{Client, Conversation, Modalities, ModalityItems, Prefix, Traffic};
 pub use content::{Content, GroupId, Segment};
+pub use rates::allocate_rates;
 pub use request::{Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound};
 pub use tokens::VOCABULARY;
 pub use trace::{Trace, TraceHeader};
+pub use window::{Phase, Window};
 pub use workload::{NormalLengths, SyntheticLoad, SyntheticParams, Workload};

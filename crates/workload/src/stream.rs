@@ -3,20 +3,25 @@
 //! Every client draws its requests one at a time from a stream of its own, and the clients are merged by
 //! (arrival, client, sequence), which is the order that generating everything and sorting it stably would give.
 //! Random streams: all prefix tokens, then one seed per sending client, come from the stream `workload-gen`;
-//! the users of concurrency pools have their own (see [`Users`]).
+//! the users of concurrency pools have their own (see [`Users`]), and so have
+//! conversations from their second round on (see [`Sessions`]).
 
+mod conversation;
 mod rate;
+mod sessions;
 mod users;
 
-use crate::client::{Client, Traffic};
-use crate::content::{Content, GroupId, Segment};
+use crate::client::{Client, Conversation, Modalities, Traffic};
+use crate::content::{Content, GroupId, HEAD_TOKENS, Segment};
 use crate::request::{Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound};
 use crate::tokens;
 use crate::workload::Workload;
 use blis_kernel::rng::{GoRand, stream_seed};
 use blis_kernel::samplers::LengthSampler;
 use blis_kernel::{RequestName, Tick};
-use rate::RateClients;
+use conversation::Conversations;
+use rate::{Item, RateClients, Sent};
+use sessions::Sessions;
 use users::Users;
 
 /// What all requests of one client have in common.
@@ -25,38 +30,102 @@ struct Shape {
     labels: LabelsId,
     input: LengthSampler,
     output: LengthSampler,
+    modalities: Option<Box<Modalities>>,
+    reason_ratio: Option<LengthSampler>,
     prefix: Option<(GroupId, u32)>,
     timeout: Option<Tick>,
+    conversation: Option<Conversation>,
 }
 
 impl Shape {
-    /// Draws one request: input length, output length, input ids, output ids.
+    /// Draws one request: input length, output length, input ids, output ids, share of reasoning. Of several
+    /// modalities: input lengths, input ids, output length, output ids.
     #[inline]
     fn draw(&self, rng: &mut GoRand) -> Draft {
+        let draft = match &self.modalities {
+            None => self.draw_follow_up(rng),
+            Some(modalities) => {
+                let fresh_tokens = tokens::token_count(modalities.draw(rng));
+                let head = tokens::draw_request(rng, fresh_tokens, 0);
+                let output_tokens = tokens::token_count(self.output.sample(rng));
+                tokens::draw_request(rng, 0, output_tokens);
+                Draft { fresh_tokens, output_tokens, head }
+            }
+        };
+        if let Some(ratio) = &self.reason_ratio {
+            // No simulated figure depends on it, but what is drawn after it does.
+            ratio.sample_count(rng);
+        }
+        draft
+    }
+
+    /// Draws one request that follows an answer: input length, output length, input ids, output ids.
+    #[inline]
+    fn draw_follow_up(&self, rng: &mut GoRand) -> Draft {
         let fresh_tokens = tokens::token_count(self.input.sample(rng));
         let output_tokens = tokens::token_count(self.output.sample(rng));
         let head = tokens::draw_request(rng, fresh_tokens, output_tokens);
         Draft { fresh_tokens, output_tokens, head }
     }
 
+    fn is_closed_loop(&self) -> bool {
+        self.conversation.is_some_and(|conversation| conversation.closed_loop)
+    }
+
+    fn conversations(&self, max_requests: Option<u64>) -> Option<Box<Conversations>> {
+        self.conversation.map(|kind| Box::new(Conversations::new(kind, max_requests)))
+    }
+
+    fn with_lengths(&self, input: Option<&LengthSampler>, output: Option<&LengthSampler>) -> Self {
+        Self {
+            input: input.unwrap_or(&self.input).clone(),
+            output: output.unwrap_or(&self.output).clone(),
+            ..self.clone()
+        }
+    }
+
+    fn prefix_segment(&self) -> Option<Segment> {
+        self.prefix.map(|(group, tokens)| Segment::Group { group, tokens })
+    }
+
     fn request(&self, draft: Draft, uid: u64, arrival: Tick, name: RequestName) -> RequestSpec {
-        let Draft { fresh_tokens, output_tokens, head } = draft;
-        let (prefix_tokens, content) = match self.prefix {
-            None => (0, Content::Unique { uid, head }),
-            Some((group, tokens)) => {
-                let prompt = vec![
-                    Segment::Group { group, tokens },
-                    Segment::Fresh { uid, tokens: fresh_tokens, head },
-                ];
-                (tokens, Content::Shared { prompt, answer_uid: uid })
+        match self.prefix_segment() {
+            None => {
+                let content = Content::Unique { uid, head: draft.head };
+                self.with_content(content, draft.fresh_tokens, draft, arrival, name)
             }
-        };
+            Some(prefix) => self.prompt(vec![prefix, draft.segment(uid)], draft, uid, arrival, name),
+        }
+    }
+
+    /// A request with this prompt.
+    fn prompt(
+        &self,
+        prompt: Vec<Segment>,
+        draft: Draft,
+        uid: u64,
+        arrival: Tick,
+        name: RequestName,
+    ) -> RequestSpec {
+        let input_tokens = prompt.iter().fold(0, |sum: u32, segment| sum.saturating_add(segment.tokens()));
+        self.with_content(Content::Shared { prompt, answer_uid: uid }, input_tokens, draft, arrival, name)
+    }
+
+    #[inline]
+    fn with_content(
+        &self,
+        content: Content,
+        input_tokens: u32,
+        draft: Draft,
+        arrival: Tick,
+        name: RequestName,
+    ) -> RequestSpec {
         RequestSpec {
             arrival,
             name,
-            input_tokens: prefix_tokens.saturating_add(fresh_tokens),
-            output_tokens,
-            max_output_tokens: output_tokens,
+            input_tokens,
+            output_tokens: draft.output_tokens,
+            max_output_tokens: draft.output_tokens,
             deadline: self.timeout.map(|timeout| arrival + timeout),
             content,
             labels: self.labels,
@@ -70,7 +139,13 @@ impl Shape {
 struct Draft {
     fresh_tokens: u32,
     output_tokens: u32,
-    head: [u32; crate::content::HEAD_TOKENS],
+    head: [u32; HEAD_TOKENS],
+}
+
+impl Draft {
+    fn segment(&self, uid: u64) -> Segment {
+        Segment::Fresh { uid, tokens: self.fresh_tokens, head: self.head }
+    }
 }
 
 /// A running [`Workload`].
@@ -82,47 +157,57 @@ pub(crate) struct WorkloadStream {
     /// Requests that rate clients may still send.
     rate_left: u64,
     users: Users,
+    sessions: Sessions,
     /// Requests handed out as arrivals.
     arrived: u64,
-    next_uid: u64,
 }
 
 impl WorkloadStream {
     pub(crate) fn new(workload: &Workload) -> Self {
-        let mut rng = GoRand::new(stream_seed(workload.seed, "workload-gen"));
-        let (prefixes, group_lengths) = tokens::number_groups(&workload.clients);
+        let Workload { seed, ref clients, horizon, max_requests } = *workload;
+        assert!(
+            max_requests.is_some()
+                || horizon < Tick::MAX
+                || clients.iter().all(|c| c.is_bounded() || !c.conversation.is_some_and(|c| c.closed_loop)),
+            "conversations that wait for answers begin forever"
+        );
+        let mut rng = GoRand::new(stream_seed(seed, "workload-gen"));
+        let (prefixes, group_lengths) = tokens::number_groups(clients);
         let groups = group_lengths.iter().map(|&length| tokens::draw_group(&mut rng, length)).collect();
-        let shapes: Vec<Shape> = workload
-            .clients
+        let mut shapes: Vec<Shape> = clients
             .iter()
             .zip(prefixes)
             .enumerate()
             .map(|(i, (client, prefix))| shape(i, client, prefix))
             .collect();
-        let rate_clients = RateClients::new(&workload.clients, &mut rng, workload.horizon);
-        let bound = workload.max_requests.unwrap_or(u64::MAX);
-        let users = if workload.clients.iter().any(|c| matches!(c.traffic, Traffic::Concurrency { .. })) {
+        let rate_clients = RateClients::new(clients, &mut shapes, &mut rng, horizon, max_requests);
+        let bound = max_requests.unwrap_or(u64::MAX);
+        let users = if clients.iter().any(|c| matches!(c.traffic, Traffic::Concurrency { .. })) {
             // What rate clients send counts first against the bound of all requests.
-            let emitted = workload.max_requests.map(|max| rate_clients.clone().count(&shapes, max));
+            let emitted = max_requests.map(|max| {
+                let endless =
+                    |c: &Client| !matches!(c.traffic, Traffic::Concurrency { .. }) && !c.is_bounded();
+                if horizon == Tick::MAX && clients.iter().any(endless) {
+                    max
+                } else {
+                    rate_clients.clone().count(&shapes, max)
+                }
+            });
             Users::new(workload, emitted)
         } else {
             Users::default()
         };
+        let sessions = Sessions::new(users.len(), seed, &shapes, &rate_clients, bound, horizon);
         Self {
-            labels: workload.clients.iter().map(labels).collect(),
+            labels: clients.iter().map(labels).collect(),
             groups,
             shapes,
             rate_clients,
             rate_left: bound,
             users,
+            sessions,
             arrived: 0,
-            next_uid: 0,
         }
-    }
-
-    fn next_uid(&mut self) -> u64 {
-        self.next_uid += 1;
-        self.next_uid
     }
 }
 
@@ -136,39 +221,58 @@ fn shape(index: usize, client: &Client, prefix: Option<(GroupId, u32)>) -> Shape
         labels: LabelsId(index as u32),
         input: client.input.clone(),
         output: client.output.clone(),
+        modalities: client.modalities.clone().filter(|_| client.conversation.is_none()),
+        reason_ratio: client.reason_ratio.clone(),
         prefix,
         timeout: client.timeout,
+        conversation: client.conversation,
     }
 }
 
 impl RequestSource for WorkloadStream {
     fn next_arrival(&mut self) -> Option<RequestSpec> {
-        let rate = if self.rate_left > 0 { self.rate_clients.peek() } else { None };
-        let user = self.users.peek();
-        // At equal times rate clients come before users.
-        let user_first = match (rate, user) {
-            (None, None) => return None,
-            (Some(rate), Some(user)) => user < rate,
-            (rate, _) => rate.is_none(),
-        };
-        let uid = self.next_uid();
-        let name = RequestName::Indexed(self.arrived);
-        self.arrived += 1;
-        if user_first {
-            return Some(self.users.first_request(&self.shapes, uid, name));
+        loop {
+            let rate = if self.rate_left > 0 { self.rate_clients.peek() } else { None };
+            let user = self.users.peek();
+            // At equal times rate clients come before users.
+            let user_first = match (rate, user) {
+                (None, None) => return None,
+                (Some(rate), Some(user)) => user < rate,
+                (rate, _) => rate.is_none(),
+            };
+            let name = RequestName::Indexed(self.arrived);
+            if user_first {
+                self.arrived += 1;
+                let uid = self.rate_clients.next_uid();
+                return Some(self.users.first_request(&self.shapes, uid, name));
+            }
+            self.rate_left -= 1;
+            let Sent { shape, arrival, item } = self.rate_clients.next(&self.shapes);
+            let request = match item {
+                Item::Single(draft) => {
+                    let uid = self.rate_clients.next_uid();
+                    Some(self.shapes[shape].request(draft, uid, arrival, name))
+                }
+                Item::Round(round) => self.sessions.request(&self.shapes, shape, arrival, &round, name),
+            };
+            if request.is_some() {
+                self.arrived += 1;
+                return request;
+            }
         }
-        self.rate_left -= 1;
-        let (client, arrival, draft) = self.rate_clients.next(&self.shapes);
-        Some(self.shapes[client].request(draft, uid, arrival, name))
     }
 
     fn is_reactive(&self) -> bool {
-        !self.users.is_empty()
+        !self.users.is_empty() || self.sessions.is_closed_loop()
     }
 
     fn on_end(&mut self, ended: SessionRound, at: Tick, end: RequestEnd) -> Option<RequestSpec> {
-        let uid = self.next_uid();
-        self.users.on_end(&self.shapes, uid, ended, at, end)
+        let uid = self.rate_clients.next_uid();
+        if ended.session.0 < self.users.len() {
+            self.users.on_end(&self.shapes, uid, ended, at, end)
+        } else {
+            self.sessions.on_end(&self.shapes, uid, ended, at, end)
+        }
     }
 
     fn labels(&self) -> &[Labels] {
@@ -176,7 +280,7 @@ impl RequestSource for WorkloadStream {
     }
 
     fn session_name(&self, session: SessionId) -> &str {
-        self.users.name(session)
+        if session.0 < self.users.len() { self.users.name(session) } else { self.sessions.name(session) }
     }
 
     fn groups(&self) -> &[Vec<u32>] {

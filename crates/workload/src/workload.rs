@@ -22,7 +22,10 @@ pub struct Workload {
 impl Workload {
     /// Starts over with the requests of this description.
     ///
-    /// Memory follows the number of clients, users and prefix tokens, not the number of requests.
+    /// Memory follows the number of clients, users, prefix tokens and conversations, not the number of requests.
+    ///
+    /// # Panics
+    /// When conversations that wait for answers begin forever: neither a horizon nor a number of requests bounds them.
     pub fn stream(&self) -> Box<dyn RequestSource> {
         Box::new(WorkloadStream::new(self))
     }
@@ -99,14 +102,9 @@ impl SyntheticParams {
         };
         let prefix = (self.prefix_tokens > 0)
             .then(|| Prefix { group: "shared".to_owned(), tokens: self.prefix_tokens });
-        let client = Client {
-            labels: Labels { client: self.client.clone(), ..Labels::default() },
-            traffic,
-            input: self.prompt_tokens.into(),
-            output: self.output_tokens.into(),
-            prefix,
-            timeout: self.timeout,
-        };
+        let labels = Labels { client: self.client.clone(), ..Labels::default() };
+        let (input, output) = (self.prompt_tokens.into(), self.output_tokens.into());
+        let client = Client { prefix, timeout: self.timeout, ..Client::new(labels, traffic, input, output) };
         Workload {
             seed: self.seed,
             clients: vec![client],

@@ -56,14 +56,8 @@ fn client(
     input: LengthSampler,
     output: LengthSampler,
 ) -> Client {
-    Client {
-        labels: Labels { client: id.into(), tenant: tenant.into(), ..Labels::default() },
-        traffic: Traffic::Rate { per_us: 0.0, process },
-        input,
-        output,
-        prefix: None,
-        timeout: None,
-    }
+    let labels = Labels { client: id.into(), tenant: tenant.into(), ..Labels::default() };
+    Client::new(labels, Traffic::Rate { per_us: 0.0, process }, input, output)
 }
 
 fn workload(seed: i64, rate_per_s: f64, max_requests: u64, clients: Vec<(f64, Client)>) -> Workload {

@@ -39,12 +39,9 @@ fn pool() -> impl Strategy<Value = Traffic> {
 fn client(traffic: impl Strategy<Value = Traffic>) -> impl Strategy<Value = Client> {
     (traffic, lengths(), lengths(), prop::option::of((0u8..3, 0u32..70)), prop::option::of(1i64..9_999))
         .prop_map(|(traffic, input, output, prefix, timeout)| Client {
-            labels: Labels::default(),
-            traffic,
-            input,
-            output,
             prefix: prefix.map(|(group, tokens)| Prefix { group: group.to_string(), tokens }),
             timeout: timeout.map(Tick::from_us),
+            ..Client::new(Labels::default(), traffic, input, output)
         })
 }
 
@@ -198,6 +195,7 @@ proptest! {
         let requests = run(&mut *source, Tick::from_us(500), end);
         let sends = |client: &Client| match client.traffic {
             Traffic::Rate { per_us, .. } => per_us > 0.0 && workload.horizon > Tick::ZERO,
+            Traffic::Phases(_) => unreachable!("the strategy makes none"),
             Traffic::Concurrency { users, .. } => users > 0,
         };
         if let Some(max) = workload.max_requests {
@@ -216,14 +214,10 @@ proptest! {
 }
 
 fn two_users(max_requests: Option<u64>, horizon: Tick) -> Workload {
-    let client = Client {
-        labels: Labels { client: "chat".into(), ..Labels::default() },
-        traffic: Traffic::Concurrency { users: 2, think_time: Tick::from_us(1_000) },
-        input: LengthSampler::Constant { value: 3 },
-        output: LengthSampler::Constant { value: 5 },
-        prefix: None,
-        timeout: Some(Tick::from_us(90)),
-    };
+    let labels = Labels { client: "chat".into(), ..Labels::default() };
+    let traffic = Traffic::Concurrency { users: 2, think_time: Tick::from_us(1_000) };
+    let (input, output) = (LengthSampler::Constant { value: 3 }, LengthSampler::Constant { value: 5 });
+    let client = Client { timeout: Some(Tick::from_us(90)), ..Client::new(labels, traffic, input, output) };
     Workload { seed: 1, clients: vec![client], horizon, max_requests }
 }
 

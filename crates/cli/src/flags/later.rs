@@ -24,7 +24,7 @@ enum Area {
     PriorityPolicy,
     SessionReplay,
     TraceExport,
-    WorkloadFile,
+    TokenTraces,
 }
 
 impl Area {
@@ -46,7 +46,7 @@ impl Area {
             Self::PriorityPolicy => "the per-step priority of releases up to 0.7.10",
             Self::SessionReplay => "closed-loop replay of sessions",
             Self::TraceExport => "writing a trace",
-            Self::WorkloadFile => "workload files",
+            Self::TokenTraces => "traces with token ids of releases up to 0.6.11",
         }
     }
 }
@@ -165,8 +165,7 @@ const FLAGS: &[Later] = &[
     row("slo-itl", "", Area::Goodput),
     row("slo-e2e", "", Area::Goodput),
     row("trace-output", "", Area::TraceExport),
-    only(On::Run, row("workload-spec", "", Area::WorkloadFile)),
-    only(On::Run, row("workload-traces-filepath", "", Area::WorkloadFile)),
+    only(On::Run, row("workload-traces-filepath", "", Area::TokenTraces)),
     only(On::Replay, row("session-mode", "fixed", Area::SessionReplay)),
     only(On::Replay, row("think-time-ms", "0", Area::SessionReplay)),
     only(On::Replay, row("think-time-dist", "", Area::SessionReplay)),

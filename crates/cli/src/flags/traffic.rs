@@ -8,6 +8,9 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Workload")]
 pub(crate) struct WorkloadFlags {
+    /// YAML file that describes the traffic; of the flags below only --num-requests and --timeout then count
+    #[arg(long, value_name = "FILE")]
+    workload_spec: Option<PathBuf>,
     /// Preset that brings its own lengths (see `blis presets`), or distribution for the flags below
     /// [default: distribution]
     #[arg(long, value_name = "NAME")]
@@ -63,6 +66,7 @@ impl WorkloadFlags {
     pub(crate) fn into_traffic(self, findings: &mut Findings) -> Traffic {
         findings.value("--lazy-generation", self.lazy_generation);
         Traffic::Synthesised(WorkloadOptions {
+            spec: self.workload_spec.filter(|path| !path.as_os_str().is_empty()),
             workload: text(self.workload),
             rate: findings.value("--rate", self.rate),
             num_requests: findings.value("--num-requests", self.num_requests),

@@ -182,7 +182,6 @@ fn later_features_are_refused_by_name_with_one_line_each() {
         ("--post-hoc-detector composite", "saturation detectors"),
         ("--slo-ttft standard=100ms", "goodput"),
         ("--trace-output t", "writing a trace"),
-        ("--workload-spec w.yaml", "workload files"),
         ("--priority-policy slo-based", "per-step priority"),
         ("--admission-policy tier-shed", "not available yet"),
         ("--admission-policy gaie-legacy", "not available yet"),

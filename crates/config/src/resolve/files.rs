@@ -38,10 +38,10 @@ fn try_to_write(path: &Path) -> std::io::Result<()> {
 /// Every file that a run with these options may read.
 pub fn inputs(options: &RunOptions) -> Vec<PathBuf> {
     let config = options.model_config_folder.as_ref().map(|folder| folder.join("config.json"));
-    let (header, data) = match &options.traffic {
-        Traffic::Synthesised(_) => (None, None),
+    let (first, second) = match &options.traffic {
+        Traffic::Synthesised(workload) => (workload.spec.clone(), None),
         Traffic::Trace(trace) => (trace.header.clone(), trace.data.clone()),
     };
     let defaults = options.defaults_filepath.clone().or_else(|| Some(PathBuf::from("defaults.yaml")));
-    [config, header, data, defaults, options.hardware_config.clone()].into_iter().flatten().collect()
+    [config, first, second, defaults, options.hardware_config.clone()].into_iter().flatten().collect()
 }

@@ -223,6 +223,18 @@ fn traffic(
                 ));
             }
             let horizon = horizon(check, options);
+            if let Some(path) = &wanted.spec {
+                let given = options.horizon.map(|_| horizon);
+                let workload = workload::from_file(check, wanted, path, options.seed, given);
+                // Conversations that wait for answers send more than the bound, which counts them differently.
+                let counts = |workload: &&blis_workload::Workload| {
+                    !workload.clients.iter().any(|c| c.conversation.is_some_and(|c| c.closed_loop))
+                };
+                let requests = workload.as_ref().filter(counts).and_then(|workload| workload.max_requests);
+                let horizon = workload.as_ref().map_or(horizon, |workload| workload.horizon);
+                let workload = workload.map(|workload| Workload::new(move || workload.stream()));
+                return (workload, requests, horizon);
+            }
             let preset = |name: &str| catalogue.preset(name).map(|preset| lengths(&preset));
             let workload = workload::synthesised(check, wanted, preset, seed, horizon).workload();
             let requests = workload.max_requests;

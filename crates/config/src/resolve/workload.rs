@@ -3,8 +3,10 @@
 use super::check::{Check, POSITIVE, Source, is_positive};
 use crate::diagnostic::Diagnostic;
 use crate::options::{LengthOptions, WorkloadOptions};
+use crate::workload_file::{self, Overrides};
 use blis_kernel::Tick;
-use blis_workload::{NormalLengths, SyntheticLoad, SyntheticParams};
+use blis_workload::{NormalLengths, SyntheticLoad, SyntheticParams, Workload};
+use std::path::Path;
 
 /// The workload that takes its lengths from flags.
 const DISTRIBUTION: &str = "distribution";
@@ -23,6 +25,41 @@ pub(super) struct Lengths {
     pub(super) prefix_tokens: i64,
     pub(super) prompt: NormalLengths,
     pub(super) output: NormalLengths,
+}
+
+/// Reads the workload file that the options name. Flags that count beside it replace what it says.
+pub(super) fn from_file(
+    check: &mut Check,
+    options: &WorkloadOptions,
+    path: &Path,
+    seed: Option<i64>,
+    horizon: Option<Tick>,
+) -> Option<Workload> {
+    check.note("workload-spec", path.display(), Source::Given);
+    if let Some(users) = options.concurrency.filter(|&users| users != 0) {
+        check.problem(
+            Diagnostic::new(format!("--concurrency {users} and --workload-spec are both given"))
+                .with_help("a client of the file may have a concurrency of its own"),
+        );
+    }
+    warn_of_unused_flags(check, options);
+    let max_requests = options.num_requests.map(|given| {
+        let count = check.integer("num-requests", Some(given), 0, 0..=i64::MAX);
+        (count > 0).then_some(count as u64)
+    });
+    let timeout = options.timeout_s.map(|_| timeout(check, options));
+    let text = super::read(check, "--workload-spec", path, true)?;
+    let overrides = Overrides { seed, horizon, max_requests, timeout };
+    match workload_file::read(&text, &path.display().to_string(), overrides) {
+        Ok(file) => {
+            check.warnings.extend(file.warnings);
+            Some(file.workload)
+        }
+        Err(problems) => {
+            check.problems.extend(problems);
+            None
+        }
+    }
 }
 
 /// Checks everything and puts the workload together. `preset` knows presets by name.
@@ -168,8 +205,27 @@ fn timeout(check: &mut Check, options: &WorkloadOptions) -> Option<Tick> {
 }
 
 fn warn_of_unused_lengths(check: &mut Check, preset: &str, options: &WorkloadOptions) {
-    let (prompt, output) = (&options.prompt, &options.output);
+    for name in given_lengths(options) {
+        check.warn(format!("--{name} is unused: --workload {preset} brings its own lengths"));
+    }
+}
+
+fn warn_of_unused_flags(check: &mut Check, options: &WorkloadOptions) {
     let given = [
+        ("workload", options.workload.is_some()),
+        ("rate", options.rate.is_some()),
+        ("think-time-ms", options.think_time_ms.is_some()),
+    ];
+    let given = given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name);
+    for name in given.chain(given_lengths(options)) {
+        check.warn(format!("--{name} is unused: --workload-spec describes the traffic"));
+    }
+}
+
+/// The flags of lengths that were given.
+fn given_lengths(options: &WorkloadOptions) -> impl Iterator<Item = &'static str> {
+    let (prompt, output) = (&options.prompt, &options.output);
+    let flags = [
         ("prefix-tokens", options.prefix_tokens),
         ("prompt-tokens", prompt.mean),
         ("prompt-tokens-stdev", prompt.stdev),
@@ -180,9 +236,7 @@ fn warn_of_unused_lengths(check: &mut Check, preset: &str, options: &WorkloadOpt
         ("output-tokens-min", output.min),
         ("output-tokens-max", output.max),
     ];
-    for (name, _) in given.iter().filter(|(_, value)| value.is_some()) {
-        check.warn(format!("--{name} is unused: --workload {preset} brings its own lengths"));
-    }
+    flags.into_iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name)
 }
 
 #[cfg(test)]

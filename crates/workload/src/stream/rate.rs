@@ -1,51 +1,268 @@
-//! Rate clients, merged in time.
+//! Clients that send at a rate, merged in time.
 //!
-//! A client's draws: gap, input length, output length, input ids, output ids, gap, …
+//! A client's draws: gap, request (or whole conversation), gap, … Each phase of a client has a stream of its own: the
+//! client's stream gives one seed per phase, in the order in which they are written, and the n-th repetition of a phase
+//! adds n to its seed.
 
+use super::conversation::{Conversations, Round};
 use super::{Draft, Shape};
 use crate::client::{Client, Traffic};
+use crate::window::{Phase, Window};
 use blis_kernel::Tick;
 use blis_kernel::rng::GoRand;
 use blis_kernel::samplers::ArrivalSampler;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
+use std::sync::Arc;
 
-#[derive(Clone)]
-struct RateClient {
-    /// Index into the workload's clients.
-    client: usize,
-    arrivals: ArrivalSampler,
-    rng: GoRand,
+/// What arrives.
+pub(super) enum Item {
+    /// A request of its own.
+    Single(Draft),
+    /// A round of a conversation, at the time that stands in for its true one.
+    Round(Round),
 }
 
-/// All clients that send at a rate and have not passed the horizon.
+/// One arrival.
+pub(super) struct Sent {
+    /// Index into the shapes.
+    pub(super) shape: usize,
+    pub(super) arrival: Tick,
+    pub(super) item: Item,
+}
+
+/// One renewal process: that of a client or of a phase while it lasts.
+#[derive(Clone)]
+struct Sender {
+    shape: usize,
+    arrivals: ArrivalSampler,
+    rng: GoRand,
+    /// Nothing is sent at or after this time.
+    end: Tick,
+    /// When something may be sent; empty = always.
+    active: Arc<[Window]>,
+    conversations: Option<Box<Conversations>>,
+}
+
+impl Sender {
+    /// The next arrival of the process within the windows.
+    #[inline]
+    fn next_start(&mut self, mut at: Tick) -> Option<Tick> {
+        loop {
+            at += Tick::from_us(self.arrivals.sample_us(&mut self.rng));
+            if at >= self.end {
+                return None;
+            }
+            if self.active.is_empty() || self.active.iter().any(|window| window.contains(at)) {
+                return Some(at);
+            }
+            if self.active.iter().all(|window| window.every.is_none() && window.end <= at) {
+                return None;
+            }
+        }
+    }
+
+    /// The only start of a client that holds one conversation: the first gap after its beginning.
+    fn only_start(&mut self, from: Tick) -> Option<Tick> {
+        let from = self.active.first().map_or(from, |window| window.start);
+        let at = from + Tick::from_us(self.arrivals.sample_us(&mut self.rng));
+        let is_active = self.active.is_empty() || self.active.iter().any(|window| window.contains(at));
+        (at < self.end && is_active).then_some(at)
+    }
+
+    /// Begins; returns the first arrival.
+    fn begin(&mut self, from: Tick, shapes: &[Shape], uids: &mut u64) -> Option<Tick> {
+        let single_session = self.conversations.as_ref().is_some_and(|c| c.single_session());
+        let first = if single_session { self.only_start(from) } else { self.next_start(from) };
+        match &mut self.conversations {
+            None => first,
+            Some(conversations) => {
+                conversations.next_start = first;
+                self.settle(shapes, uids)
+            }
+        }
+    }
+
+    /// Draws the conversations that begin before anything else arrives; returns the next arrival.
+    fn settle(&mut self, shapes: &[Shape], uids: &mut u64) -> Option<Tick> {
+        let mut conversations = self.conversations.take()?;
+        while let Some(start) = conversations.due_start() {
+            let (active, end) = (Arc::clone(&self.active), self.end);
+            let is_sent = |at| active.is_empty() || active.iter().any(|window| window.contains(at));
+            conversations.draw(start, end, is_sent, &shapes[self.shape], &mut self.rng, uids);
+            conversations.next_start =
+                if conversations.begins_another() { self.next_start(start) } else { None };
+        }
+        let next = conversations.peek();
+        self.conversations = Some(conversations);
+        next
+    }
+
+    /// Takes the arrival at `at`; returns it with the time of the next one.
+    #[inline]
+    fn take(&mut self, at: Tick, shapes: &[Shape], uids: &mut u64) -> (Item, Option<Tick>) {
+        match &mut self.conversations {
+            None => {
+                let draft = shapes[self.shape].draw(&mut self.rng);
+                (Item::Single(draft), self.next_start(at))
+            }
+            Some(conversations) => {
+                let round = conversations.pop();
+                (Item::Round(round), self.settle(shapes, uids))
+            }
+        }
+    }
+}
+
+/// A phase of a client that has not begun, or the next occurrence of one that repeats.
+#[derive(Clone)]
+struct Upcoming {
+    shape: usize,
+    phases: Arc<[Phase]>,
+    phase: usize,
+    occurrence: u64,
+    seed: i64,
+}
+
+impl Upcoming {
+    fn span(&self, horizon: Tick) -> (Tick, Tick) {
+        let (start, end) = self.phases[self.phase].window.occurrence(self.occurrence);
+        (start, end.min(horizon))
+    }
+
+    fn open(&self, shapes: &[Shape], horizon: Tick) -> Sender {
+        let phase = &self.phases[self.phase];
+        Sender {
+            shape: self.shape,
+            arrivals: phase.process.sampler(phase.per_us),
+            rng: GoRand::new(self.seed.wrapping_add_unsigned(self.occurrence)),
+            end: self.span(horizon).1,
+            active: Arc::default(),
+            conversations: shapes[self.shape].conversations(None),
+        }
+    }
+
+    /// The occurrence after this one, if there is one before the horizon.
+    fn following(&self, horizon: Tick) -> Option<Self> {
+        self.phases[self.phase].window.every?;
+        let next = Self { occurrence: self.occurrence + 1, ..self.clone() };
+        (next.span(horizon).0 < horizon).then_some(next)
+    }
+}
+
+#[derive(Clone, Default)]
+struct Place {
+    sender: Option<Box<Sender>>,
+    upcoming: Option<Box<Upcoming>>,
+}
+
+/// All clients that send at a rate, and their phases.
 #[derive(Clone)]
 pub(super) struct RateClients {
-    clients: Vec<RateClient>,
-    /// When each of them sends next, with its place in `clients`.
+    /// In the order of the clients and, within a client, of its phases.
+    places: Vec<Place>,
+    /// When each of them sends next, with its place. A phase that has not begun stands at its start.
     next: BinaryHeap<Reverse<(Tick, u32)>>,
     horizon: Tick,
+    uids: u64,
 }
 
 impl RateClients {
-    /// Draws one seed per client with a positive rate from `rng`, in client order.
-    pub(super) fn new(clients: &[Client], rng: &mut GoRand, horizon: Tick) -> Self {
-        let mut sending = Self { clients: Vec::new(), next: BinaryHeap::new(), horizon };
+    /// Draws one seed per client with a positive rate from `rng`, in client order. The shapes of the clients come first
+    /// in `shapes`; those of phases that change a client's lengths are added to them.
+    pub(super) fn new(
+        clients: &[Client],
+        shapes: &mut Vec<Shape>,
+        rng: &mut GoRand,
+        horizon: Tick,
+        max_requests: Option<u64>,
+    ) -> Self {
+        let mut sending = Self { places: Vec::new(), next: BinaryHeap::new(), horizon, uids: 0 };
+        if horizon <= Tick::ZERO {
+            return sending;
+        }
         for (index, client) in clients.iter().enumerate() {
-            let Traffic::Rate { per_us, process } = client.traffic else { continue };
-            if per_us.is_nan() || per_us <= 0.0 || horizon <= Tick::ZERO {
-                continue;
-            }
-            let arrivals = process.sampler(per_us);
-            let mut own = GoRand::new(rng.int63());
-            let first = Tick::from_us(arrivals.sample_us(&mut own));
-            if first < horizon {
-                sending.next.push(Reverse((first, sending.clients.len() as u32)));
-                sending.clients.push(RateClient { client: index, arrivals, rng: own });
+            match &client.traffic {
+                Traffic::Rate { per_us, process } if *per_us > 0.0 => {
+                    let mut sender = Sender {
+                        shape: index,
+                        arrivals: process.sampler(*per_us),
+                        rng: GoRand::new(rng.int63()),
+                        end: horizon,
+                        active: Arc::clone(&client.active),
+                        conversations: shapes[index].conversations(max_requests),
+                    };
+                    if let Some(first) = sender.begin(Tick::ZERO, shapes, &mut sending.uids) {
+                        sending.next.push(Reverse((first, sending.places.len() as u32)));
+                        sending.places.push(Place { sender: Some(Box::new(sender)), upcoming: None });
+                    }
+                }
+                Traffic::Phases(phases) => {
+                    let mut own = GoRand::new(rng.int63());
+                    for phase in 0..phases.len() {
+                        let seed = own.int63();
+                        sending.add_phase(index, phases, phase, seed, shapes);
+                    }
+                }
+                _ => {}
             }
         }
+        sending.open_due(shapes);
         sending
+    }
+
+    fn add_phase(
+        &mut self,
+        client: usize,
+        phases: &Arc<[Phase]>,
+        phase: usize,
+        seed: i64,
+        shapes: &mut Vec<Shape>,
+    ) {
+        let Phase { window, per_us, input, output, .. } = &phases[phase];
+        if window.start >= self.horizon || per_us.is_nan() || *per_us <= 0.0 {
+            return;
+        }
+        let mut shape = client;
+        if input.is_some() || output.is_some() {
+            shape = shapes.len();
+            let changed = shapes[client].with_lengths(input.as_ref(), output.as_ref());
+            shapes.push(changed);
+        }
+        let upcoming = Upcoming { shape, phases: Arc::clone(phases), phase, occurrence: 0, seed };
+        self.next.push(Reverse((window.start, self.places.len() as u32)));
+        self.places.push(Place { sender: None, upcoming: Some(Box::new(upcoming)) });
+    }
+
+    /// Opens the phases that begin before anything else arrives.
+    fn open_due(&mut self, shapes: &[Shape]) {
+        while let Some(mut top) = self.next.peek_mut() {
+            let Reverse((_, number)) = *top;
+            let place = &mut self.places[number as usize];
+            if place.sender.is_some() {
+                return;
+            }
+            let upcoming = place.upcoming.take().expect("a place that is waited for");
+            let (start, _) = upcoming.span(self.horizon);
+            let mut sender = upcoming.open(shapes, self.horizon);
+            let first = sender.begin(start, shapes, &mut self.uids);
+            place.upcoming = upcoming.following(self.horizon).map(Box::new);
+            if let Some(first) = first {
+                place.sender = Some(Box::new(sender));
+                *top = Reverse((first, number));
+            } else if let Some(following) = &place.upcoming {
+                *top = Reverse((following.span(self.horizon).0, number));
+            } else {
+                PeekMut::pop(top);
+            }
+        }
+    }
+
+    /// A number that no request has had.
+    pub(super) fn next_uid(&mut self) -> u64 {
+        self.uids += 1;
+        self.uids
     }
 
     /// When the next request arrives.
@@ -53,29 +270,39 @@ impl RateClients {
         self.next.peek().map(|Reverse((arrival, _))| *arrival)
     }
 
-    /// The next request and the index of its client.
+    /// The next arrival.
     ///
     /// # Panics
     /// When [`Self::peek`] is `None`.
-    pub(super) fn next(&mut self, shapes: &[Shape]) -> (usize, Tick, Draft) {
+    pub(super) fn next(&mut self, shapes: &[Shape]) -> Sent {
+        let sent = self.take(shapes);
+        self.open_due(shapes);
+        sent
+    }
+
+    fn take(&mut self, shapes: &[Shape]) -> Sent {
         let mut top = self.next.peek_mut().expect("a client that still sends");
-        let Reverse((arrival, place)) = *top;
-        let RateClient { client, arrivals, rng } = &mut self.clients[place as usize];
-        let draft = shapes[*client].draw(rng);
-        let next = arrival + Tick::from_us(arrivals.sample_us(rng));
-        if next < self.horizon {
-            *top = Reverse((next, place));
+        let Reverse((arrival, number)) = *top;
+        let place = &mut self.places[number as usize];
+        let sender = place.sender.as_mut().expect("a phase that has begun");
+        let shape = sender.shape;
+        let (item, next) = sender.take(arrival, shapes, &mut self.uids);
+        if let Some(next) = next {
+            *top = Reverse((next, number));
         } else {
-            PeekMut::pop(top);
+            place.sender = None;
+            match &place.upcoming {
+                Some(following) => *top = Reverse((following.span(self.horizon).0, number)),
+                None => {
+                    PeekMut::pop(top);
+                }
+            }
         }
-        (*client, arrival, draft)
+        Sent { shape, arrival, item }
     }
 
     /// How many requests are still to come, counted up to `max`.
     pub(super) fn count(mut self, shapes: &[Shape], max: u64) -> u64 {
-        if self.horizon == Tick::MAX && !self.clients.is_empty() {
-            return max;
-        }
         let mut count = 0;
         while count < max && self.peek().is_some() {
             self.next(shapes);

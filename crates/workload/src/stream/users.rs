@@ -76,6 +76,10 @@ impl Users {
         self.users.is_empty()
     }
 
+    pub(super) fn len(&self) -> u32 {
+        self.users.len() as u32
+    }
+
     pub(super) fn name(&self, session: SessionId) -> &str {
         &self.users[session.0 as usize].name
     }
@@ -93,7 +97,7 @@ impl Users {
         let Reverse((arrival, number)) = self.first.pop().expect("a user that has not begun");
         let user = &self.users[number as usize];
         let shape = &shapes[user.client];
-        let draft = shape.draw(&mut GoRand::new(user.first_seed));
+        let draft = shape.draw_follow_up(&mut GoRand::new(user.first_seed));
         let session = Some(SessionRound { session: SessionId(number), round: 0 });
         RequestSpec { session, ..shape.request(draft, uid, arrival, name) }
     }
@@ -132,7 +136,7 @@ impl Users {
         user.round += 1;
         let seed = user.later_seed;
         let shape = &shapes[user.client];
-        let draft = shape.draw(user.later.get_or_insert_with(|| Box::new(GoRand::new(seed))));
+        let draft = shape.draw_follow_up(user.later.get_or_insert_with(|| Box::new(GoRand::new(seed))));
         let name = RequestName::FollowUp(Arc::new(FollowUpName {
             session: Arc::clone(&user.name),
             round: user.round,

@@ -1,0 +1,252 @@
+//! Workload files: clients and cohorts in YAML.
+
+#![expect(clippy::ref_option, reason = "keys are passed as the file has them, present or not")]
+
+mod cohort;
+mod entry;
+mod lengths;
+mod reader;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use crate::diagnostic::Diagnostic;
+use crate::yaml;
+use blis_kernel::Tick;
+use blis_workload::rates::{Share, at_rate, constant_rates, window_rates};
+use blis_workload::{Phase, Traffic, Window, Workload};
+use entry::{Population, Span};
+use reader::{At, POSITIVE, Reader};
+use schema::{Entry, File};
+use std::sync::Arc;
+
+const CATEGORIES: [(&str, ()); 3] = [("language", ()), ("multimodal", ()), ("reasoning", ())];
+/// SLO classes of version 1 under the names of version 2.
+const RENAMED_CLASSES: [(&str, &str); 2] = [("realtime", "critical"), ("interactive", "standard")];
+
+/// What replaces the file's own settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides {
+    /// Seed of the workload's random streams.
+    pub seed: Option<i64>,
+    /// End of generation.
+    pub horizon: Option<Tick>,
+    /// Most requests; `Some(None)` = no bound.
+    pub max_requests: Option<Option<u64>>,
+    /// When every client gives up; `Some(None)` = never.
+    pub timeout: Option<Option<Tick>>,
+}
+
+/// A workload file, read and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadFile {
+    /// What it describes.
+    pub workload: Workload,
+    /// What its author should know.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads a workload file.
+///
+/// # Errors
+/// Everything that is wrong with it, with line and column where one place is to blame.
+pub fn read(text: &str, file_name: &str, overrides: Overrides) -> Result<WorkloadFile, Vec<Diagnostic>> {
+    let mut reader = Reader { file_name, problems: Vec::new(), warnings: Vec::new() };
+    if text.trim().is_empty() {
+        reader.report(&At::file(), "the file is empty");
+        return Err(reader.problems);
+    }
+    let mut file: File = yaml::from_str(text, file_name)?;
+    reader.upgrade(&mut file);
+    let workload = reader.workload(&file, overrides);
+    let Reader { problems, warnings, .. } = reader;
+    if problems.is_empty() { Ok(WorkloadFile { workload, warnings }) } else { Err(problems) }
+}
+
+impl Reader<'_> {
+    /// Brings version 1 to version 2.
+    fn upgrade(&mut self, file: &mut File) {
+        let top = At::file();
+        match file.version.as_ref().map_or("", |version| version.value.as_str()) {
+            "" | "1" => {}
+            "2" => return,
+            other => {
+                let at = top.key("version", file.version.as_ref());
+                self.report(&at, format_args!("is \"{other}\"; it must be 1 or 2"));
+                return;
+            }
+        }
+        for (list, entries) in [("clients", &mut file.clients), ("cohorts", &mut file.cohorts)] {
+            for (number, entry) in entries.iter_mut().flatten().enumerate() {
+                let at = top.key(&format!("{list}[{number}]"), Some(&*entry));
+                let Some(class) = &mut entry.value.slo_class else { continue };
+                if let Some((old, new)) = RENAMED_CLASSES.iter().find(|(old, _)| *old == class.value) {
+                    let at = at.key("slo_class", Some(&*class));
+                    self.warn(&at, format_args!("{old} is called {new} since version 2"));
+                    (*new).clone_into(&mut class.value);
+                }
+            }
+        }
+    }
+
+    fn workload(&mut self, file: &File, overrides: Overrides) -> Workload {
+        let top = At::file();
+        self.refuse_block(
+            file.servegen_data.is_some(),
+            &top.key("servegen_data", file.servegen_data.as_ref()),
+        );
+        self.refuse_block(
+            file.inference_perf.is_some(),
+            &top.key("inference_perf", file.inference_perf.as_ref()),
+        );
+        self.word(&top, "category", &file.category, &CATEGORIES);
+        if let Some(targets) = &file.goodput_slo_targets {
+            let at = top.key("goodput_slo_targets", Some(targets));
+            self.warn(&at, "is unused: goodput is not available yet");
+        }
+        let horizon = self.whole(&top, "horizon", &file.horizon, 0..=i64::MAX).filter(|&us| us > 0);
+        let horizon = overrides.horizon.or(horizon.map(Tick::from_us)).unwrap_or(Tick::MAX);
+        let max_requests = self.whole(&top, "num_requests", &file.num_requests, 0..=i64::MAX);
+        let max_requests = max_requests.filter(|&count| count > 0).map(|count| count as u64);
+        let max_requests = overrides.max_requests.unwrap_or(max_requests);
+
+        let populations = self.populations(file);
+        let seed = overrides.seed.or(file.seed.map(|seed| seed.0)).unwrap_or(0);
+        let mut workload = Workload { seed, clients: Vec::new(), horizon, max_requests };
+        if !self.problems.is_empty() {
+            return workload;
+        }
+        let aggregate = file.aggregate_rate.as_ref().map_or(0.0, |rate| rate.value);
+        let templates = with_traffic(populations, aggregate, horizon);
+        workload.clients = templates.iter().flat_map(Population::members).collect();
+        if let Some(timeout) = overrides.timeout {
+            workload.clients.iter_mut().for_each(|client| client.timeout = timeout);
+        }
+        let is_endless = !workload.clients.iter().all(blis_workload::Client::is_bounded);
+        if max_requests.is_none() && horizon == Tick::MAX && is_endless {
+            self.problem(
+                &top,
+                Diagnostic::new("the workload never ends: neither num_requests nor horizon bounds it")
+                    .with_help("give one of them here, or --num-requests or --horizon"),
+            );
+        }
+        let rounds = workload.clients.iter().filter_map(|client| client.conversation);
+        let rounds = rounds.filter(|c| c.closed_loop && c.max_rounds > 1).map(|c| c.max_rounds).max();
+        if let (Some(rounds), Some(max)) = (rounds, max_requests) {
+            self.warn(
+                &top,
+                format_args!(
+                    "num_requests {max} bounds the conversations that begin; each goes on to its end, \
+                     which is after up to {rounds} requests"
+                ),
+            );
+        }
+        workload
+    }
+
+    fn refuse_block(&mut self, is_given: bool, at: &At) {
+        if is_given {
+            self.report(at, "is not available yet; describe the traffic with clients and cohorts");
+        }
+    }
+
+    fn populations(&mut self, file: &File) -> Vec<Population> {
+        let top = At::file();
+        let clients = file.clients.as_deref().unwrap_or_default();
+        let cohorts = file.cohorts.as_deref().unwrap_or_default();
+        let is_elsewhere = file.servegen_data.is_some() || file.inference_perf.is_some();
+        if clients.is_empty() && cohorts.is_empty() && !is_elsewhere {
+            self.report(&top, "there are neither clients nor cohorts");
+        }
+        let has_rate = |entry: &Entry| entry.concurrency.as_ref().is_none_or(|users| users.value.0 <= 0);
+        let needs_rate = !cohorts.is_empty() || clients.iter().any(|client| has_rate(&client.value));
+        let aggregate = file.aggregate_rate.as_ref().map_or(0.0, |rate| rate.value);
+        if needs_rate && !(aggregate.is_finite() && aggregate >= 0.0) {
+            let at = top.key("aggregate_rate", file.aggregate_rate.as_ref());
+            self.out_of_range(
+                &at,
+                aggregate,
+                &format!("{POSITIVE}, or 0 when every window has its trace_rate"),
+            );
+        }
+        let is_absolute = aggregate == 0.0;
+        let mut populations = Vec::new();
+        for (number, client) in clients.iter().enumerate() {
+            let at = top.key(&format!("clients[{number}]"), Some(client));
+            populations.push(self.client(at, &client.value, is_absolute));
+        }
+        for (number, cohort) in cohorts.iter().enumerate() {
+            let at = top.key(&format!("cohorts[{number}]"), Some(cohort));
+            populations.push(self.cohort(at, &cohort.value, is_absolute));
+        }
+        let pool = populations.iter().find(|population| population.is_pool());
+        let chat = populations.iter().find(|population| population.client.conversation.is_some());
+        if let (Some(pool), Some(chat)) = (pool, chat) {
+            let (chat, pool) = (chat.at.clone(), pool.at.path.clone());
+            self.report(
+                &chat.key::<()>("reasoning.multi_turn", None),
+                format_args!("cannot stand beside the concurrency of {pool}; use two files"),
+            );
+        }
+        self.all_or_no_classes(&populations);
+        populations
+    }
+
+    fn all_or_no_classes(&mut self, populations: &[Population]) {
+        let paths = |has_class: bool| -> Vec<&str> {
+            let of = populations.iter().filter(|p| p.client.labels.slo_class.is_empty() != has_class);
+            of.map(|population| population.at.path.as_str()).collect()
+        };
+        let (with, without) = (paths(true), paths(false));
+        if with.is_empty() || without.is_empty() {
+            return;
+        }
+        let first = |paths: &[&str]| {
+            let more = if paths.len() > 3 { ", …" } else { "" };
+            format!("{} ({}{more})", paths.len(), paths[..paths.len().min(3)].join(", "))
+        };
+        let message = format!(
+            "slo_class is given by {} and missing from {}; either all clients and cohorts have one or none has",
+            first(&with),
+            first(&without)
+        );
+        let missing = populations.iter().find(|p| p.client.labels.slo_class.is_empty());
+        let at = missing.map_or(At::file(), |population| population.at.clone());
+        self.problem(&at, Diagnostic::new(message));
+    }
+}
+
+/// Fills in the rates. One window with something special makes every window a phase with a process of its own.
+fn with_traffic(mut populations: Vec<Population>, aggregate_per_s: f64, horizon: Tick) -> Vec<Population> {
+    let mut senders: Vec<&mut Population> = populations.iter_mut().filter(|p| !p.is_pool()).collect();
+    let share = |population: &Population| Share {
+        members: population.members,
+        fraction: population.fraction,
+        windows: population.spans.iter().map(|span| (span.window, span.rate)).collect(),
+    };
+    let shares: Vec<_> = senders.iter().map(|population| share(population)).collect();
+    if senders.iter().any(|population| population.spans.iter().any(Span::is_special)) {
+        let rates = window_rates(aggregate_per_s, &shares, horizon);
+        for (population, rates) in senders.iter_mut().zip(rates) {
+            if population.spans.is_empty() {
+                population.spans.push(Span::plain(Window::once(Tick::ZERO, Tick::MAX)));
+            }
+            let default = population.process;
+            let phases = population.spans.iter().zip(rates).map(|(span, per_us)| Phase {
+                window: span.window,
+                per_us,
+                process: at_rate(span.process.unwrap_or(default), per_us),
+                input: span.input.clone(),
+                output: span.output.clone(),
+            });
+            population.client.traffic = Traffic::Phases(phases.collect());
+        }
+    } else {
+        let rates = constant_rates(aggregate_per_s, &shares, horizon);
+        for (population, per_us) in senders.iter_mut().zip(rates) {
+            population.client.active = population.spans.iter().map(|span| span.window).collect::<Arc<[_]>>();
+            population.client.traffic = Traffic::Rate { per_us, process: population.process };
+        }
+    }
+    populations
+}

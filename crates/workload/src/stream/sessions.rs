@@ -1,0 +1,218 @@
+//! Conversations after they have begun: their names, and the next rounds of those that wait for answers.
+//!
+//! A stream of its own (seed + 7919) gives each conversation that will begin the seed of its later rounds: clients in
+//! their order, the conversations of a client in the order of their names. Draws per round: input length, output
+//! length, input ids, output ids.
+
+use super::conversation::{Drafts, Round};
+use super::rate::{Item, RateClients};
+use super::{Draft, Shape};
+use crate::client::Conversation;
+use crate::content::{Content, Segment};
+use crate::request::{RequestEnd, RequestSpec, SessionId, SessionRound};
+use blis_kernel::rng::GoRand;
+use blis_kernel::{FollowUpName, RequestName, Tick};
+use std::sync::Arc;
+use std::vec;
+
+const SEED_OFFSET: i64 = 7919;
+
+/// A conversation whose next round waits for an answer.
+struct Live {
+    shape: usize,
+    conversation: Conversation,
+    rng: Option<Box<GoRand>>,
+    seed: i64,
+    round: u32,
+    /// Answer tokens that the current round will get.
+    planned: u32,
+    answer_uid: u64,
+    /// The current prompt, if the next one begins with it.
+    history: Vec<Segment>,
+}
+
+/// All conversations that have begun.
+pub(super) struct Sessions {
+    /// Number of the first.
+    first: u32,
+    names: Vec<Arc<str>>,
+    live: Vec<Option<Box<Live>>>,
+    /// Of those that have not begun, in the order in which they will.
+    seeds: vec::IntoIter<i64>,
+    is_closed_loop: bool,
+    horizon: Tick,
+    followed_up: u64,
+}
+
+impl Sessions {
+    /// Looks ahead for the conversations that will begin among the first `left` arrivals.
+    ///
+    /// # Panics
+    /// When some conversation waits for answers and conversations begin forever.
+    pub(super) fn new(
+        first: u32,
+        seed: i64,
+        shapes: &[Shape],
+        arrivals: &RateClients,
+        left: u64,
+        horizon: Tick,
+    ) -> Self {
+        let is_closed_loop = shapes.iter().any(Shape::is_closed_loop);
+        let seeds = if is_closed_loop { seeds(seed, shapes, arrivals.clone(), left) } else { Vec::new() };
+        Self {
+            first,
+            names: Vec::new(),
+            live: Vec::new(),
+            seeds: seeds.into_iter(),
+            is_closed_loop,
+            horizon,
+            followed_up: 0,
+        }
+    }
+
+    pub(super) fn is_closed_loop(&self) -> bool {
+        self.is_closed_loop
+    }
+
+    pub(super) fn name(&self, session: SessionId) -> &str {
+        &self.names[(session.0 - self.first) as usize]
+    }
+
+    /// The request of a round that its client sends by itself; `None` for one that will be sent after an answer.
+    pub(super) fn request(
+        &mut self,
+        shapes: &[Shape],
+        shape: usize,
+        arrival: Tick,
+        round: &Round,
+        name: RequestName,
+    ) -> Option<RequestSpec> {
+        let form = &shapes[shape];
+        let conversation = form.conversation.expect("a client that converses");
+        let Round { round, drafts, .. } = round;
+        let round = *round;
+        if conversation.closed_loop && round > 0 {
+            return None;
+        }
+        let session = *drafts.session.get_or_init(|| self.begin(drafts));
+        let uid = drafts.first_uid + u64::from(round);
+        let draft = drafts.rounds[round as usize];
+        let goes_on = conversation.accumulates && conversation.max_rounds > 1;
+        let spec = if goes_on {
+            form.prompt(prompt(form, drafts, round), draft, uid, arrival, name)
+        } else {
+            form.request(draft, uid, arrival, name)
+        };
+        if conversation.closed_loop {
+            let seed = self.seeds.next().expect("a seed for every conversation that begins");
+            let history = match &spec.content {
+                Content::Shared { prompt, .. } if goes_on => prompt.clone(),
+                _ => Vec::new(),
+            };
+            let live = Live {
+                shape,
+                conversation,
+                rng: None,
+                seed,
+                round,
+                planned: draft.output_tokens,
+                answer_uid: uid,
+                history,
+            };
+            self.live[(session.0 - self.first) as usize] = Some(Box::new(live));
+        }
+        Some(RequestSpec { session: Some(SessionRound { session, round }), ..spec })
+    }
+
+    fn begin(&mut self, drafts: &Drafts) -> SessionId {
+        self.names.push(name(drafts.number).into());
+        self.live.push(None);
+        SessionId(self.first + self.names.len() as u32 - 1)
+    }
+
+    /// The next round after an answer. One that was refused or given up ends the conversation.
+    pub(super) fn on_end(
+        &mut self,
+        shapes: &[Shape],
+        uid: u64,
+        ended: SessionRound,
+        at: Tick,
+        end: RequestEnd,
+    ) -> Option<RequestSpec> {
+        let place = (ended.session.0 - self.first) as usize;
+        let live = self.live[place].as_mut()?;
+        assert_eq!(ended.round, live.round, "round that ended of {}", self.names[place]);
+        let arrival = at + live.conversation.think_time;
+        let RequestEnd::Completed { output_tokens } = end else {
+            self.live[place] = None;
+            return None;
+        };
+        if live.round + 1 == live.conversation.max_rounds || arrival > self.horizon {
+            self.live[place] = None;
+            return None;
+        }
+        self.followed_up += 1;
+        live.round += 1;
+        let form = &shapes[live.shape];
+        let seed = live.seed;
+        let draft = form.draw_follow_up(live.rng.get_or_insert_with(|| Box::new(GoRand::new(seed))));
+        let name = RequestName::FollowUp(Arc::new(FollowUpName {
+            session: Arc::clone(&self.names[place]),
+            round: live.round,
+            counter: self.followed_up,
+        }));
+        let spec = if live.history.is_empty() {
+            form.request(draft, uid, arrival, name)
+        } else {
+            // The server never computed the state of the last token, and nobody feeds it back.
+            let tokens = output_tokens.min(live.planned).saturating_sub(1);
+            live.history.push(Segment::Answer { uid: live.answer_uid, tokens });
+            live.history.push(draft.segment(uid));
+            form.prompt(live.history.clone(), draft, uid, arrival, name)
+        };
+        (live.planned, live.answer_uid) = (draft.output_tokens, uid);
+        let session = Some(SessionRound { session: ended.session, round: live.round });
+        Some(RequestSpec { session, ..spec })
+    }
+}
+
+fn name(number: i64) -> String {
+    format!("sess_{number}")
+}
+
+/// Everything that was said before a round of an open loop, and what is said in it.
+fn prompt(shape: &Shape, drafts: &Drafts, round: u32) -> Vec<Segment> {
+    let uid = |round: usize| drafts.first_uid + round as u64;
+    let mut prompt: Vec<_> = shape.prefix_segment().into_iter().collect();
+    for (number, draft) in drafts.rounds[..round as usize].iter().enumerate() {
+        let &Draft { output_tokens: tokens, .. } = draft;
+        prompt.push(draft.segment(uid(number)));
+        prompt.push(Segment::Answer { uid: uid(number), tokens });
+    }
+    prompt.push(drafts.rounds[round as usize].segment(uid(round as usize)));
+    prompt
+}
+
+/// The seeds of all conversations in a closed loop, in the order in which they begin.
+fn seeds(seed: i64, shapes: &[Shape], mut arrivals: RateClients, left: u64) -> Vec<i64> {
+    let mut begun = Vec::new();
+    for _ in 0..left {
+        if arrivals.peek().is_none() {
+            break;
+        }
+        let sent = arrivals.next(shapes);
+        if let Item::Round(Round { round: 0, drafts, .. }) = sent.item
+            && shapes[sent.shape].is_closed_loop()
+        {
+            begun.push((shapes[sent.shape].labels, drafts.number));
+        }
+    }
+    let mut order: Vec<usize> = (0..begun.len()).collect();
+    order.sort_by_cached_key(|&i| (begun[i].0, name(begun[i].1)));
+    let mut rng = GoRand::new(seed.wrapping_add(SEED_OFFSET));
+    let mut seeds = vec![0; begun.len()];
+    for i in order {
+        seeds[i] = rng.int63();
+    }
+    seeds
+}
