@@ -149,7 +149,8 @@ fn metrics_hold_every_request_and_leave_standard_output_as_it_is() {
 fn a_trace_is_replayed_to_its_end() {
     let folder = directory("replay");
     fs::write(folder.join("t.yaml"), "trace_version: 3\ntime_unit: us\nmode: generated\n").unwrap();
-    let rows: String = (0..20).map(|i| format!("{i},{},300,{}\n", 100 + i, i * 1000)).collect();
+    let rows: Vec<_> = (0..20).map(|i| format!("{i},{},300,{}", 100 + i, i * 1000)).collect();
+    let rows = rows.join("\n");
     fs::write(folder.join("t.csv"), format!("request_id,input_tokens,output_tokens,arrival_time_us\n{rows}"))
         .unwrap();
     let replay = "replay --model meta-llama/llama-3.1-8b-instruct --trace-header t.yaml --trace-data t.csv";
