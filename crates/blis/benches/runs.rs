@@ -12,7 +12,8 @@ struct Case {
 }
 
 fn weighted(name: &'static str, requests: u64, instances: u64, rate: f64) -> Case {
-    let traffic = WorkloadOptions { rate: Some(rate), num_requests: Some(requests as i64), ..Default::default() };
+    let traffic =
+        WorkloadOptions { rate: Some(rate), num_requests: Some(requests as i64), ..Default::default() };
     Case {
         name,
         requests,

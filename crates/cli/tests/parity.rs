@@ -98,7 +98,10 @@ fn check(case: &Path, found: &mut Vec<String>) {
     if let Some(error) = definition.get("error") {
         let code = error["exit"].as_i64().unwrap();
         if output.status.code().map(i64::from) != Some(code) || !stdout.is_empty() {
-            found.push(format!("{name}: exit {:?} with stdout {stdout:?}, expected {code}", output.status.code()));
+            found.push(format!(
+                "{name}: exit {:?} with stdout {stdout:?}, expected {code}",
+                output.status.code()
+            ));
         }
         for words in error["mention"].as_array().unwrap() {
             let (words, said) = (words.as_str().unwrap().to_lowercase(), stderr.to_lowercase());

@@ -19,8 +19,7 @@ fn same(expected: f64, got: f64) -> bool {
 }
 
 fn check(case: &str, flags: &str) -> Vec<String> {
-    let metrics =
-        std::env::temp_dir().join(format!("blis-replay-case-{case}-{}.json", std::process::id()));
+    let metrics = std::env::temp_dir().join(format!("blis-replay-case-{case}-{}.json", std::process::id()));
     let output = Command::new(env!("CARGO_BIN_EXE_blis"))
         .args(["replay", "--compat", "inference-sim", "--trace-header", "trace-1.yaml"])
         .args(["--trace-data", "trace-1.csv", "--horizon", "auto2x", "--metrics-path"])
@@ -37,10 +36,9 @@ fn check(case: &str, flags: &str) -> Vec<String> {
     let requests = document["requests"].as_array().unwrap();
     for row in rows(&format!("expected-{case}.csv")) {
         let name = format!("request_{}", row[0]);
-        let request = requests.iter().find(|r| r["requestID"] == name.as_str()).expect("every row is replayed");
-        for (column, key) in
-            [(3, "ttft_ms"), (4, "e2e_ms"), (5, "itl_ms"), (6, "scheduling_delay_ms")]
-        {
+        let request =
+            requests.iter().find(|r| r["requestID"] == name.as_str()).expect("every row is replayed");
+        for (column, key) in [(3, "ttft_ms"), (4, "e2e_ms"), (5, "itl_ms"), (6, "scheduling_delay_ms")] {
             let expected = row[column].parse::<f64>().unwrap_or(0.0) / 1000.0;
             let got = request[key].as_f64().unwrap();
             if !same(expected, got) {

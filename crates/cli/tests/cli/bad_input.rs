@@ -119,10 +119,7 @@ fn a_workload_has_to_end_and_to_have_one_kind_of_load() {
     refused(&format!("run {LLAMA} --horizon auto2x"), &["auto2x", "replay"]);
     refused(
         &format!("run {LLAMA} --workload-spec none.yaml --concurrency 2 --rate 3"),
-        &[
-            "--concurrency 2 and --workload-spec are both given",
-            "--workload-spec: cannot read none.yaml",
-        ],
+        &["--concurrency 2 and --workload-spec are both given", "--workload-spec: cannot read none.yaml"],
     );
 }
 

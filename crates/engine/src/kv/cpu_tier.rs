@@ -206,24 +206,26 @@ impl KvCache {
             return self.extend_or_miss(slot, from, to - from, cached, prefill);
         }
         let size = u64::from(self.block_tokens);
-        let Hold::Listed { mut blocks, mut tokens, keys, prompt_blocks } =
+        let Hold::Listed { mut blocks, mut tokens, keys, prompt_blocks, mut ahead_tokens } =
             std::mem::replace(&mut self.holds[slot as usize], Hold::Vacant)
         else {
             unreachable!("slot {slot} is not listed")
         };
         let found = self.leading_cached(&keys, prompt_blocks as usize);
         let covered = found as u64 * size;
-        let mut own = Own { blocks: &mut blocks, tokens: &mut tokens, keys: &keys };
+        let mut own =
+            Own { blocks: &mut blocks, tokens: &mut tokens, keys: &keys, ahead_tokens: &mut ahead_tokens };
         let accepted = if covered <= from {
             self.grow(&mut own, from, to - from, &cached_ids, prefill)
         } else {
             let low = if own.blocks.is_empty() { 0 } else { from.div_ceil(size) as usize };
             let high = if covered >= to { (to.div_ceil(size) as usize).min(found) } else { found };
-            self.find(keys.get(low..high).unwrap_or_default(), &mut cached_ids);
-            self.claim(&mut own, &cached_ids);
-            covered >= to || self.grow(&mut own, covered, to - covered, &[], prefill)
+            self.find(&keys[..found], &mut cached_ids);
+            self.claim(&mut own, cached_ids.get(low..high).unwrap_or_default());
+            // Blocks in front that it holds twice count as to be claimed, though they are not.
+            covered >= to || self.grow(&mut own, covered, to - covered, &cached_ids, prefill)
         };
-        self.holds[slot as usize] = Hold::Listed { blocks, tokens, keys, prompt_blocks };
+        self.holds[slot as usize] = Hold::Listed { blocks, tokens, keys, prompt_blocks, ahead_tokens };
         accepted
     }
 

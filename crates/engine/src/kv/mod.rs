@@ -62,6 +62,9 @@ enum Hold {
         keys: Box<[u64]>,
         /// How many of them are blocks of the prompt.
         prompt_blocks: u32,
+        /// How much further in the chain its last token stands than in the blocks: the blocks start inside the prompt
+        /// (Q4), or a reload came in between. Wraps when it is less far.
+        ahead_tokens: u64,
     },
 }
 
@@ -184,9 +187,13 @@ impl KvCache {
                 assert!(self.cpu.is_none(), "a lower tier needs keys");
                 Hold::Private { tokens: 0, blocks: 0, saved: NONE, findable_blocks: 0, detached: false }
             }
-            BlockKeys::Listed(keys) => {
-                Hold::Listed { blocks: Vec::new(), tokens: 0, prompt_blocks: keys.len() as u32, keys }
-            }
+            BlockKeys::Listed(keys) => Hold::Listed {
+                blocks: Vec::new(),
+                tokens: 0,
+                prompt_blocks: keys.len() as u32,
+                keys,
+                ahead_tokens: 0,
+            },
         };
     }
 
@@ -306,17 +313,18 @@ impl KvCache {
     }
 
     fn extend_listed(&mut self, slot: u32, from: u64, new: u64, cached: u32, prefill: bool) -> bool {
-        let Hold::Listed { mut blocks, mut tokens, keys, prompt_blocks } =
+        let Hold::Listed { mut blocks, mut tokens, keys, prompt_blocks, mut ahead_tokens } =
             std::mem::replace(&mut self.holds[slot as usize], Hold::Vacant)
         else {
             unreachable!("slot {slot} is not listed")
         };
         let mut cached_ids = std::mem::take(&mut self.scratch_cached);
         self.find(&keys[..cached as usize], &mut cached_ids);
-        let mut own = Own { blocks: &mut blocks, tokens: &mut tokens, keys: &keys };
+        let mut own =
+            Own { blocks: &mut blocks, tokens: &mut tokens, keys: &keys, ahead_tokens: &mut ahead_tokens };
         let accepted = self.grow(&mut own, from, new, &cached_ids, prefill);
         self.scratch_cached = cached_ids;
-        self.holds[slot as usize] = Hold::Listed { blocks, tokens, keys, prompt_blocks };
+        self.holds[slot as usize] = Hold::Listed { blocks, tokens, keys, prompt_blocks, ahead_tokens };
         accepted
     }
 
@@ -335,6 +343,7 @@ impl KvCache {
             self.claim(own, cached);
         }
         let ahead = from.wrapping_sub(*own.tokens);
+        let goes_on = std::mem::replace(own.ahead_tokens, ahead) == ahead;
         *own.tokens += new;
         let mut left = new;
         if let Some(&last) = own.blocks.last() {
@@ -344,7 +353,7 @@ impl KvCache {
                 block.fill += taken as u32;
                 left -= taken;
                 if block.fill == size {
-                    let key = self.key(own, own.blocks.len() - 1, ahead);
+                    let key = self.key(own, own.blocks.len() - 1, from + new - left, goes_on);
                     self.publish(last, key);
                 }
             }
@@ -356,7 +365,7 @@ impl KvCache {
             self.take(1);
             let id = self.new_block(Block { references: 1, fill, key: None });
             if fill == size && prefill {
-                let key = self.key(own, own.blocks.len(), ahead);
+                let key = self.key(own, own.blocks.len(), from + new - left, true);
                 self.publish(id, key);
             }
             own.blocks.push(id);
@@ -364,19 +373,18 @@ impl KvCache {
         true
     }
 
-    /// The key of the `n`-th block held, which is full, when its last token stands `ahead` tokens further in the chain
-    /// than in the blocks (it starts inside the prompt (Q4), or a reload came in between).
-    fn key(&self, own: &Own<'_>, n: usize, ahead: u64) -> u64 {
+    /// The key of the `n`-th block held, which is full, when its tokens end at `end` of the chain and lie there in one
+    /// run or not.
+    fn key(&self, own: &Own<'_>, n: usize, end: u64, in_one_run: bool) -> u64 {
         let before = n.checked_sub(1).and_then(|n| self.blocks[own.blocks[n] as usize].key);
         let size = u64::from(self.block_tokens);
-        let end = ((n as u64 + 1) * size).wrapping_add(ahead);
         let in_chain = end.div_ceil(size) as usize - 1;
-        if end.is_multiple_of(size) {
+        if in_one_run && end.is_multiple_of(size) {
             return chained_key(before, own.keys, in_chain);
         }
-        // A block that holds parts of two blocks of the chain: nobody else comes to the same content.
+        // A block that holds parts of several blocks of the chain: nobody else comes to the same content.
         let near = own.keys.get(in_chain).or(own.keys.last()).copied().unwrap_or(0);
-        mixed_key(mixed_key(before.unwrap_or(0), near), ahead)
+        mixed_key(mixed_key(before.unwrap_or(0), near), end)
     }
 
     /// Writes the blocks that the index names for these keys, all of which it holds.
@@ -473,8 +481,9 @@ impl KvCache {
                     self.free.push_run(count, None);
                 }
             }
-            Hold::Listed { blocks, tokens, .. } => {
+            Hold::Listed { blocks, tokens, ahead_tokens, .. } => {
                 *tokens = 0;
+                *ahead_tokens = 0;
                 let mut blocks = std::mem::take(blocks);
                 while let Some(id) = blocks.pop() {
                     let block = &mut self.blocks[id as usize];
@@ -578,4 +587,5 @@ struct Own<'a> {
     blocks: &'a mut Vec<u32>,
     tokens: &'a mut u64,
     keys: &'a [u64],
+    ahead_tokens: &'a mut u64,
 }
