@@ -8,11 +8,11 @@ mod naive;
 
 use blis_engine::CpuTierConfig;
 use blis_kernel::{Semantics, Tick};
-use blis_latency::{Batch, LatencyModel};
+use blis_latency::LatencyModel;
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
 use blis_policy::scheduling::SchedulerKind;
-use common::{Linear, Outcome, Scenario, ScenarioRequest};
+use common::{Fingerprint, Linear, Outcome, Scenario, ScenarioRequest};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,41 +39,6 @@ impl Dice {
 
     fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[(self.next() % from.len() as u64) as usize].clone()
-    }
-}
-
-/// Step times that depend on everything that a model may read, so that no difference in a batch goes unseen.
-#[derive(Clone, Debug)]
-struct Fingerprint {
-    wants_decode_contexts: bool,
-    spread_us: u64,
-}
-
-impl LatencyModel for Fingerprint {
-    fn queueing_time(&self, prompt_tokens: u64) -> Tick {
-        Tick::from_us((prompt_tokens % 7) as i64)
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        Tick::from_us(3)
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        Tick::from_us(5)
-    }
-
-    fn step_time(&self, batch: &Batch<'_>) -> Tick {
-        let prefills = batch.prefills.iter().flat_map(|p| [p.prompt_tokens, p.progress, p.new_tokens]);
-        let figures = [batch.decodes, batch.decode_context_tokens, batch.others];
-        let hash = prefills
-            .chain(figures)
-            .chain(batch.decode_contexts.iter().copied())
-            .fold(17u64, |hash, figure| (hash ^ figure).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23));
-        Tick::from_us(1 + (hash % self.spread_us) as i64)
-    }
-
-    fn wants_decode_contexts(&self) -> bool {
-        self.wants_decode_contexts
     }
 }
 

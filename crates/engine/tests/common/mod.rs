@@ -41,6 +41,41 @@ impl LatencyModel for Linear {
     }
 }
 
+/// Step times that depend on everything that a model may read, so that no difference in a batch goes unseen.
+#[derive(Clone, Debug)]
+pub struct Fingerprint {
+    pub wants_decode_contexts: bool,
+    pub spread_us: u64,
+}
+
+impl LatencyModel for Fingerprint {
+    fn queueing_time(&self, prompt_tokens: u64) -> Tick {
+        Tick::from_us((prompt_tokens % 7) as i64)
+    }
+
+    fn output_token_processing_time(&self) -> Tick {
+        Tick::from_us(3)
+    }
+
+    fn post_decode_overhead(&self) -> Tick {
+        Tick::from_us(5)
+    }
+
+    fn step_time(&self, batch: &Batch<'_>) -> Tick {
+        let prefills = batch.prefills.iter().flat_map(|p| [p.prompt_tokens, p.progress, p.new_tokens]);
+        let figures = [batch.decodes, batch.decode_context_tokens, batch.others];
+        let hash = prefills
+            .chain(figures)
+            .chain(batch.decode_contexts.iter().copied())
+            .fold(17u64, |hash, figure| (hash ^ figure).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23));
+        Tick::from_us(1 + (hash % self.spread_us) as i64)
+    }
+
+    fn wants_decode_contexts(&self) -> bool {
+        self.wants_decode_contexts
+    }
+}
+
 #[derive(Clone, PartialEq, Eq)]
 pub struct ScenarioRequest {
     pub id: String,
