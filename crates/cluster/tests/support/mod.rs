@@ -84,14 +84,9 @@ pub fn exponential(mean: f64) -> LengthSampler {
 
 /// A client that sends at `per_s` requests per second with exponential gaps.
 pub fn poisson(per_s: f64, input: LengthSampler, output: LengthSampler) -> Client {
-    Client {
-        labels: Labels { client: "client".to_owned(), ..Labels::default() },
-        traffic: Traffic::Rate { per_us: per_s / 1e6, process: ArrivalProcess::Poisson },
-        input,
-        output,
-        prefix: None,
-        timeout: None,
-    }
+    let labels = Labels { client: "client".to_owned(), ..Labels::default() };
+    let traffic = Traffic::Rate { per_us: per_s / 1e6, process: ArrivalProcess::Poisson };
+    Client::new(labels, traffic, input, output)
 }
 
 /// The first `requests` requests of these clients.
