@@ -87,8 +87,9 @@ fn help_shows_the_documented_flags_and_no_others() {
         "defaults-filepath",
         "metrics-path",
     ];
-    const RUN: [&str; 15] = [
+    const RUN: [&str; 16] = [
         "workload",
+        "workload-spec",
         "rate",
         "num-requests",
         "concurrency",
