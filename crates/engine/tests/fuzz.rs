@@ -6,7 +6,7 @@
 mod common;
 mod naive;
 
-use blis_engine::CpuTierConfig;
+use blis_engine::{CpuTierConfig, Ending};
 use blis_kernel::{Semantics, Tick};
 use blis_latency::LatencyModel;
 use blis_policy::preemption::PreemptionKind;
@@ -268,9 +268,23 @@ fn difference(case: &Case) -> Option<String> {
         // Keys stand for tokens only block by block, so the engine may take two equal blocks of this kind for
         // different ones in its CPU tier.
         (Ok(_), Ok((_, true))) => None,
-        (Ok(fast), Ok((naive, false))) => differences(&case.scenario, &fast, &naive),
+        (Ok(fast), Ok((naive, false))) => {
+            differences(&case.scenario, &fast, &naive).or_else(|| waits_for_ever(case, &fast))
+        }
         (fast, naive) => Some(format!("fast {:?}\nnaive {:?}", fast.err(), naive.err())),
     }
+}
+
+/// Requests that are left over although nothing ends the run. Only a request that waits with blocks of a refused
+/// allocation (Q5, with a CPU tier) may bring that about.
+fn waits_for_ever(case: &Case, outcome: &Outcome) -> Option<String> {
+    let is_excused = case.scenario.cpu_tier.is_some() && case.semantics.reload_without_credit;
+    if case.scenario.horizon < Tick::MAX || is_excused {
+        return None;
+    }
+    let left = |ending| matches!(ending, Ending::StillQueued | Ending::StillRunning | Ending::StillEntering);
+    let waiting = outcome.ended.iter().flatten().find(|ended| left(ended.ending))?;
+    Some(format!("waits for ever\n    {waiting:?}"))
 }
 
 /// What a run gives, or what its panic says.

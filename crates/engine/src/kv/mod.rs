@@ -117,7 +117,7 @@ impl KvCache {
         }
     }
 
-    /// From now on, remember changes of the index for [`Self::take_journal`].
+    /// From now on, remember changes of the index for [`Self::drain_journal`].
     pub fn keep_journal(&mut self) {
         self.journal = Some(Vec::new());
     }
