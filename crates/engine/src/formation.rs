@@ -289,17 +289,26 @@ impl Instance {
             if v < at {
                 at -= 1;
             }
+            let gave_up_alone = victim == slot && self.batch.is_empty();
+            if self.has_outgrown_the_cache(victim)
+                || (gave_up_alone && self.can_never_grow(slot, from + tokens))
+            {
+                self.waiting.pop_front();
+                self.kv.release(victim, 0);
+                self.requests[victim as usize].recorded_ttft = Tick::MAX;
+                self.counters.dropped_unservable += 1;
+                self.leave(victim, Ending::Unservable, now);
+            }
             if victim == slot {
-                if self.batch.is_empty() && self.can_never_grow(slot, from + tokens) {
-                    self.waiting.pop_front();
-                    self.kv.release(slot, 0);
-                    self.requests[slot as usize].recorded_ttft = Tick::MAX;
-                    self.counters.dropped_unservable += 1;
-                    self.leave(slot, Ending::Unservable, now);
-                }
                 return None;
             }
         }
+    }
+
+    /// Whether an evicted request must recompute more (Q14) than the whole cache holds.
+    fn has_outgrown_the_cache(&self, slot: u32) -> bool {
+        let blocks = self.requests[slot as usize].target.div_ceil(u64::from(self.config.block_tokens));
+        blocks > u64::from(self.kv.capacity())
     }
 
     /// Whether a request that just evicted itself, alone in the batch, would do so for ever (Q10).
