@@ -166,3 +166,41 @@ fn a_credited_reload_spares_the_prefix_that_it_continues() {
     let outcome = agreed(&s, Semantics::CORRECTED, Scenario::run_listed);
     assert!(outcome.counters.preemptions > 0);
 }
+
+/// Blocks that a request holds although the index names others for their keys still count as to be claimed.
+#[test]
+fn blocks_held_twice_count_as_to_be_claimed_after_a_reload() {
+    let mut s = scenario(
+        19,
+        2,
+        &[
+            (5, &[(1000, 1)], &[(1001, 19)]),
+            (20, &[(1020, 2)], &[(1022, 14)]),
+            (38, &[(1020, 2), (1039, 2)], &[(1041, 8)]),
+            (67, &[(1050, 1)], &[]),
+            (82, &[(1053, 1)], &[]),
+            (97, &[(1020, 16)], &[(1057, 9)]),
+            (101, &[(1020, 16), (1057, 13)], &[]),
+        ],
+    );
+    for (request, id) in s.requests.iter_mut().zip(["r5", "r12", "r6", "r7", "r1", "r8", "r2"]) {
+        request.id = id.to_owned();
+    }
+    s.cpu_tier = Some(tier(152, 0.3));
+    s.max_num_seqs = 5;
+    s.latency = fingerprint();
+    agreed(&s, Semantics::REFERENCE, Scenario::run_listed);
+}
+
+/// What it must recompute is one token more than it held when it had to give way.
+#[test]
+fn a_request_that_must_recompute_more_than_the_cache_holds_is_dropped() {
+    let mut s = scenario(7, 2, &[(0, &[(1000, 1)], &[(1014, 15)]), (500, &[(1050, 3)], &[(1060, 2)])]);
+    let resumes = Semantics { regenerate_after_preemption: false, ..Semantics::REFERENCE };
+    for semantics in [resumes, Semantics::CORRECTED] {
+        let outcome = agreed(&s, semantics, Scenario::run_listed);
+        let endings: Vec<_> = outcome.ended.iter().flatten().map(|e| e.ending).collect();
+        assert_eq!(endings, [Ending::Unservable, Ending::Completed]);
+        s.horizon = Tick::from_us(1000);
+    }
+}

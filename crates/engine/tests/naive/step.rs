@@ -170,13 +170,16 @@ impl Naive<'_> {
             }
             *budget += std::mem::take(&mut self.requests[victim].new_tokens);
             self.evict(victim);
+            let needs = self.requests[victim].target.div_ceil(self.scenario.block_tokens as usize);
+            let is_too_large = needs > self.scenario.kv_blocks as usize;
+            let is_alone = victim == r && self.batch.is_empty();
+            if is_too_large || (is_alone && self.can_never_grow(r, wanted)) {
+                self.queue.retain(|&q| q != victim);
+                self.requests[victim].recorded_ttft = None;
+                self.counters.dropped_unservable += 1;
+                self.end(victim, Ending::Unservable, now);
+            }
             if victim == r {
-                if self.batch.is_empty() && self.can_never_grow(r, wanted) {
-                    self.queue.retain(|&q| q != r);
-                    self.requests[r].recorded_ttft = None;
-                    self.counters.dropped_unservable += 1;
-                    self.end(r, Ending::Unservable, now);
-                }
                 return (false, adjustment);
             }
         }
