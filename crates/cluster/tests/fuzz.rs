@@ -1,0 +1,470 @@
+//! Random whole runs: models, GPUs, clusters, policies and workloads of any kind, and the laws that every run keeps.
+//!
+//! `BLIS_FUZZ_SCENARIOS` (default 10,000) says how many, `BLIS_FUZZ_SEED` where to start. A failure prints its seed and
+//! the plan.
+
+mod support;
+
+use blis_cluster::plan::{AdmissionPlan, Detail, Plan, RoutingPlan, Workload};
+use blis_cluster::run;
+use blis_engine::{CpuTierConfig, InstanceConfig};
+use blis_kernel::rng::GoRand;
+use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
+use blis_kernel::{InstanceId, Semantics, Tick};
+use blis_latency::{
+    Backend, Blackbox, Coefficients, CrossModel, Deployment, Fp8Rule, GpuSpec, LatencyModel,
+    ModelArchitecture, MoeComm, Roofline, TrainedPhysics, TrainedRoofline,
+};
+use blis_metrics::{Outcome, RequestEnding, RequestRecord, RunEnding};
+use blis_policy::preemption::PreemptionKind;
+use blis_policy::priority::SloTable;
+use blis_policy::registry::SCORERS;
+use blis_policy::scheduling::SchedulerKind;
+use blis_workload::client::Conversation;
+use blis_workload::{
+    Client, Labels, Prefix, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound, Traffic,
+};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+use support::records;
+
+/// No scenario comes near it; twice in a row without one finished, and it is not the machine that was busy.
+const LONGEST_SCENARIO: Duration = Duration::from_secs(60);
+
+struct Dice(GoRand);
+
+impl Dice {
+    /// From `low` to `high`, both included.
+    fn between(&mut self, low: i64, high: i64) -> i64 {
+        low + self.0.intn(high - low + 1)
+    }
+
+    fn real(&mut self, low: f64, high: f64) -> f64 {
+        low + self.0.float64() * (high - low)
+    }
+
+    fn one_in(&mut self, n: i64) -> bool {
+        self.0.intn(n) == 0
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.0.intn(from.len() as i64) as usize].clone()
+    }
+}
+
+fn architecture(dice: &mut Dice) -> ModelArchitecture {
+    let kv_heads = dice.pick(&[4, 8]);
+    let heads = kv_heads * dice.pick(&[1, 4, 8]);
+    let is_moe = dice.one_in(3);
+    ModelArchitecture {
+        layers: dice.between(1, 80) as u32,
+        hidden: heads * dice.pick(&[64, 128]),
+        vocabulary: 32_000,
+        heads,
+        kv_heads,
+        intermediate: dice.between(1_000, 30_000) as u32,
+        experts: if is_moe { dice.between(2, 64) as u32 } else { 0 },
+        experts_per_token: if is_moe { dice.between(1, 2) as u32 } else { 0 },
+        moe_interleave_step: if dice.one_in(3) { 1 } else { 0 },
+        bytes_per_param: 2.0,
+        weight_bytes_per_param: dice.pick(&[0.0, 0.5, 1.0]),
+        fp8_weights: dice.one_in(2),
+        ..ModelArchitecture::default()
+    }
+}
+
+fn latency(dice: &mut Dice) -> Arc<dyn LatencyModel> {
+    let model = architecture(dice);
+    let gpu = GpuSpec {
+        name: "GPU".to_owned(),
+        fp16_tflops: dice.real(50.0, 2_000.0),
+        fp8_tflops: dice.pick(&[0.0, 1_000.0]),
+        fp8_sparse_tflops: None,
+        hbm_tb_per_s: dice.real(0.5, 8.0),
+        mfu_prefill: 0.5,
+        mfu_decode: 0.3,
+        memory_gib: Some(80.0),
+    };
+    let tp = dice.pick(&[1, 2, 4]);
+    let dp = if model.is_moe() { dice.pick(&[1, 2]) } else { 1 };
+    let deployment = Deployment { dp, moe_comm: dice.pick(&MoeComm::ALL), ..Deployment::tensor_parallel(tp) };
+    let rule = dice.pick(&[Fp8Rule::AnyOneByteWeight, Fp8Rule::Fp8WeightsOnly]);
+    let alpha =
+        vec![dice.pick(&[0.0, 100.0, 9_000.0]), dice.pick(&[0.0, 0.3, 700.0]), dice.pick(&[0.0, 1.7, 40.0])];
+    let of = |beta: Vec<f64>| Coefficients { alpha: alpha.clone(), beta };
+    let around_one = |dice: &mut Dice| (0..7).map(|_| dice.real(0.1, 1.5)).collect::<Vec<_>>();
+    match dice.pick(&Backend::ALL) {
+        Backend::Blackbox => {
+            let beta = vec![dice.real(0.0, 20_000.0), dice.real(0.0, 50.0), dice.real(0.0, 500.0)];
+            Arc::new(Blackbox::new(&of(beta)).expect("valid"))
+        }
+        Backend::CrossModel => {
+            let beta =
+                vec![dice.real(0.0, 200.0), dice.real(0.0, 1.0), dice.real(0.0, 10.0), dice.real(0.0, 90.0)];
+            Arc::new(CrossModel::new(&model, tp, &of(beta)).expect("valid"))
+        }
+        Backend::Roofline => Arc::new(Roofline::new(&model, &gpu, tp, &alpha, rule).expect("valid")),
+        Backend::TrainedPhysics => {
+            let beta = around_one(dice);
+            Arc::new(TrainedPhysics::new(&model, &gpu, &deployment, &of(beta), rule).expect("valid"))
+        }
+        Backend::TrainedRoofline => {
+            let beta = around_one(dice);
+            Arc::new(TrainedRoofline::new(&model, &gpu, tp, &of(beta)).expect("valid"))
+        }
+    }
+}
+
+fn lengths(dice: &mut Dice, longest: i64) -> LengthSampler {
+    let max = dice.between(1, longest);
+    match dice.between(0, 2) {
+        0 => LengthSampler::Constant { value: max },
+        1 => LengthSampler::Gaussian { mean: max as f64 / 2.0, std_dev: max as f64 / 3.0, min: 1, max },
+        _ => LengthSampler::Exponential { mean: max as f64 / 2.0, min: 1, max },
+    }
+}
+
+fn client(dice: &mut Dice, index: i64, timeout: Option<Tick>, block_tokens: i64) -> Client {
+    let per_us = dice.pick(&[2e-6, 2e-5, 2e-4, 2e-3]) * dice.real(0.5, 2.0);
+    let process = dice.pick(&[ArrivalProcess::Constant, ArrivalProcess::Poisson]);
+    let think_time = Tick::from_us(dice.pick(&[0, 1, 5_000, 200_000]));
+    let traffic = if dice.one_in(4) {
+        Traffic::Concurrency { users: dice.between(1, 6) as u32, think_time }
+    } else {
+        Traffic::Rate { per_us, process }
+    };
+    let is_rate = matches!(traffic, Traffic::Rate { .. });
+    let labels = Labels {
+        client: format!("client-{index}"),
+        tenant: dice.pick(&["", "a", "b"]).to_owned(),
+        slo_class: dice.pick(&["", "critical", "standard", "batch", "background"]).to_owned(),
+        model: dice.pick(&["", "", "m", "m", "m", "other"]).to_owned(),
+        ..Labels::default()
+    };
+    let (longest_prompt, longest_answer) = (dice.pick(&[20, 200, 1_000]), dice.pick(&[2, 20, 80, 300]));
+    let (input, output) = (lengths(dice, longest_prompt), lengths(dice, longest_answer));
+    Client {
+        prefix: dice.one_in(2).then(|| Prefix {
+            group: dice.pick(&["p", "q"]).to_owned(),
+            tokens: dice.pick(&[0, 1, block_tokens, 3 * block_tokens, 100]) as u32,
+        }),
+        timeout,
+        conversation: (is_rate && dice.one_in(4)).then(|| Conversation {
+            max_rounds: dice.between(1, 4) as u32,
+            think_time,
+            accumulates: dice.one_in(2),
+            single_session: dice.one_in(4),
+            closed_loop: dice.one_in(2),
+        }),
+        ..Client::new(labels, traffic, input, output)
+    }
+}
+
+fn routing(dice: &mut Dice) -> RoutingPlan {
+    match dice.between(0, 5) {
+        0 => RoutingPlan::RoundRobin,
+        1 => RoutingPlan::LeastLoaded,
+        2 => RoutingPlan::AlwaysBusiest,
+        _ => {
+            let mut names: Vec<_> = SCORERS.names().collect();
+            dice.0.shuffle(&mut names);
+            names.truncate(dice.between(1, 4) as usize);
+            RoutingPlan::Weighted(
+                names.into_iter().map(|name| (name.to_owned(), dice.real(0.1, 3.0))).collect(),
+            )
+        }
+    }
+}
+
+fn admission(dice: &mut Dice) -> AdmissionPlan {
+    match dice.between(0, 9) {
+        0 => AdmissionPlan::RejectAll,
+        1 | 2 => AdmissionPlan::TokenBucket {
+            capacity_tokens: dice.real(1.0, 5_000.0),
+            refill_tokens_per_s: dice.real(1.0, 50_000.0),
+        },
+        _ => AdmissionPlan::AlwaysAdmit,
+    }
+}
+
+/// A plan, and how long its clients wait.
+fn plan(seed: u64) -> (Plan, Option<Tick>) {
+    let mut dice = Dice(GoRand::new(seed as i64));
+    let dice = &mut dice;
+    let semantics = dice.pick(&[Semantics::CORRECTED, Semantics::REFERENCE]);
+    let block_tokens = dice.pick(&[1, 4, 16, 16, 32]);
+    let timeout = dice.one_in(3).then(|| Tick::from_us(dice.pick(&[1, 20_000, 500_000, 10_000_000])));
+    let clients = (0..dice.between(1, 3)).map(|n| client(dice, n, timeout, block_tokens)).collect();
+    let horizon = if dice.one_in(4) { Tick::from_us(dice.between(1, 3_000_000)) } else { Tick::MAX };
+    let description = blis_workload::Workload {
+        seed: dice.between(-9, 1_000_000),
+        clients,
+        horizon: if dice.one_in(2) { horizon } else { Tick::MAX },
+        max_requests: Some(dice.between(1, 60) as u64),
+    };
+    let prompt_blocks = dice.pick(&[100, 400, 1_100]) / block_tokens;
+    let declares_budgets = dice.one_in(2);
+    let instance = InstanceConfig {
+        kv_blocks: match dice.between(0, 3) {
+            0 => dice.between(1, prompt_blocks),
+            1 | 2 => dice.between(prompt_blocks, 3 * prompt_blocks),
+            _ => 100 * prompt_blocks,
+        } as u32,
+        block_tokens: block_tokens as u32,
+        max_num_seqs: dice.pick(&[1, 4, 256]),
+        max_num_batched_tokens: dice.pick(&[7, 300, 2_048]),
+        long_prefill_token_threshold: dice.pick(&[0, 0, 50]),
+        max_model_len: dice.pick(&[0, 0, 200, 1_200]),
+        scheduler: dice.pick(&[
+            SchedulerKind::Fcfs,
+            SchedulerKind::PriorityFcfs,
+            SchedulerKind::Sjf,
+            SchedulerKind::ReversePriority,
+        ]),
+        preemption: dice.pick(&[PreemptionKind::Fcfs, PreemptionKind::Priority]),
+        cpu_tier: dice.one_in(5).then(|| CpuTierConfig {
+            blocks: dice.between(1, 2 * prompt_blocks) as u32,
+            bandwidth_tokens_per_us: dice.pick(&[0.2, 100.0]),
+            base_latency: Tick::from_us(dice.pick(&[0, 30])),
+        }),
+        horizon,
+        semantics,
+    };
+    let delay = |dice: &mut Dice| Tick::from_us(dice.pick(&[0, 0, 0, 1, 700, 50_000]));
+    let plan = Plan {
+        semantics,
+        seed: dice.between(0, 1_000),
+        horizon,
+        instances: dice.pick(&[1, 2, 3, 5, 8]),
+        instance,
+        latency: latency(dice),
+        admission: admission(dice),
+        admission_latency: delay(dice),
+        routing: routing(dice),
+        routing_latency: delay(dice),
+        snapshot_refresh_interval: delay(dice),
+        cache_signal_delay: delay(dice),
+        priorities: SloTable::default(),
+        model: "m".to_owned(),
+        workload: Workload::new(move || {
+            Box::new(Wrapped { declares_budgets, ..Wrapped::new(description.stream()) })
+        }),
+        detail: Detail::PerRequest,
+    };
+    (plan, timeout)
+}
+
+/// A stream that others see differently.
+struct Wrapped {
+    inner: Box<dyn RequestSource>,
+    reactive: bool,
+    /// Of every `of` requests, only number `nth` is sent.
+    of: usize,
+    nth: usize,
+    /// Clients that do not declare a budget have their answers cut short at the longest model length.
+    declares_budgets: bool,
+}
+
+impl Wrapped {
+    fn new(inner: Box<dyn RequestSource>) -> Self {
+        Self { reactive: inner.is_reactive(), inner, of: 1, nth: 0, declares_budgets: true }
+    }
+
+    fn seen(&self, mut request: RequestSpec) -> RequestSpec {
+        if !self.declares_budgets {
+            request.max_output_tokens = 0;
+        }
+        request
+    }
+}
+
+impl RequestSource for Wrapped {
+    fn next_arrival(&mut self) -> Option<RequestSpec> {
+        let skipped = |source: &mut Self, count| (0..count).all(|_| source.inner.next_arrival().is_some());
+        if !skipped(self, self.nth) {
+            return None;
+        }
+        let request = self.inner.next_arrival();
+        skipped(self, self.of - 1 - self.nth);
+        request.map(|request| self.seen(request))
+    }
+
+    fn is_reactive(&self) -> bool {
+        self.reactive
+    }
+
+    fn on_end(&mut self, ended: SessionRound, at: Tick, end: RequestEnd) -> Option<RequestSpec> {
+        let follow_up = self.inner.on_end(ended, at, end);
+        assert!(follow_up.is_none() || self.inner.is_reactive(), "a stream that is not reactive reacts");
+        follow_up.map(|request| self.seen(request))
+    }
+
+    fn labels(&self) -> &[Labels] {
+        self.inner.labels()
+    }
+
+    fn session_name(&self, session: SessionId) -> &str {
+        self.inner.session_name(session)
+    }
+
+    fn groups(&self) -> &[Vec<u32>] {
+        self.inner.groups()
+    }
+}
+
+/// A workload of the same requests as if their ends could bring others.
+fn as_if_reactive(workload: &Workload) -> Workload {
+    let workload = workload.clone();
+    Workload::new(move || Box::new(Wrapped { reactive: true, ..Wrapped::new(workload.stream()) }))
+}
+
+/// One of every `of` requests.
+fn share(workload: &Workload, of: usize, nth: usize) -> Workload {
+    let workload = workload.clone();
+    Workload::new(move || Box::new(Wrapped { of, nth, ..Wrapped::new(workload.stream()) }))
+}
+
+fn check(seed: u64) {
+    let (plan, timeout) = plan(seed);
+    let outcome = run(&plan);
+    check_endings(&plan, &outcome);
+    let tokens: u64 = records(&outcome).iter().map(|r| u64::from(r.produced_tokens)).sum();
+    assert_eq!(tokens, outcome.cluster.output_tokens, "tokens of all requests");
+    for record in records(&outcome) {
+        check_record(&plan, timeout, record, outcome.cluster.preemptions > 0);
+    }
+    assert_eq!(outcome, run(&plan), "the same plan gives the same outcome");
+
+    let mut brief = run(&Plan { detail: Detail::Aggregate, ..plan.clone() });
+    brief.requests.clone_from(&outcome.requests);
+    assert_eq!(outcome, brief, "keeping records changes nothing else");
+
+    if plan.instances == 1 {
+        let routings = [RoutingPlan::RoundRobin, RoutingPlan::LeastLoaded, RoutingPlan::AlwaysBusiest];
+        let scorers = SCORERS.names().map(|name| (name.to_owned(), 1.0)).collect();
+        for routing in routings.into_iter().chain([RoutingPlan::Weighted(scorers)]) {
+            let other = run(&Plan { routing: routing.clone(), ..plan.clone() });
+            assert_eq!(outcome, other, "one instance leaves {routing:?} no choice");
+        }
+    }
+    if !plan.workload.stream().is_reactive() {
+        let in_order = run(&Plan { workload: as_if_reactive(&plan.workload), ..plan.clone() });
+        assert_eq!(outcome, in_order, "clocks that lag show nothing");
+        check_independence(&plan);
+    }
+}
+
+/// Every request ends once, and only a horizon or a deadlock leaves any behind.
+fn check_endings(plan: &Plan, outcome: &Outcome) {
+    let c = &outcome.conservation;
+    assert!(c.holds(), "requests are lost: {c:?}");
+    assert_eq!(c.injected, records(outcome).len() as u64, "every request has a record");
+    let left = c.still_queued + c.still_running + c.in_pipeline;
+    match &outcome.ending {
+        RunEnding::Completed => assert_eq!(left, 0, "a completed run leaves nobody behind"),
+        RunEnding::HorizonReached => assert!(plan.horizon < Tick::MAX, "there is no horizon"),
+        RunEnding::Deadlock(text) => assert!(
+            plan.instance.cpu_tier.is_some() && plan.semantics.reload_without_credit,
+            "only reloads that refused allocations leave with waiting requests may end so: {text}"
+        ),
+    }
+    let names: std::collections::BTreeSet<_> = records(outcome).iter().map(|r| r.name.to_string()).collect();
+    assert_eq!(names.len(), records(outcome).len(), "names are unique");
+}
+
+/// A request's figures are in order and complete.
+fn check_record(plan: &Plan, timeout: Option<Tick>, record: &RequestRecord, anybody_evicted: bool) {
+    let zero_or_more = |t: Option<Tick>| t.is_none_or(|t| t >= Tick::ZERO);
+    assert!(zero_or_more(record.scheduling_delay), "scheduled before it arrived: {record:?}");
+    if let Some(ttft) = record.ttft {
+        // Who was evicted may keep the first token of an attempt before the last admission.
+        let in_order = record.scheduling_delay.is_some_and(|delay| delay <= ttft);
+        assert!(in_order || anybody_evicted, "its first token comes before its admission: {record:?}");
+    }
+    let is_completed = record.ending == RequestEnding::Completed;
+    assert_eq!(record.e2e.is_some(), is_completed, "who completed has a latency: {record:?}");
+    if !is_completed {
+        assert_eq!(record.produced_tokens, 0, "only completed requests count tokens: {record:?}");
+        return;
+    }
+    let (ttft, e2e) = (record.ttft.expect("a first token"), record.e2e.expect("a latency"));
+    assert!(e2e >= ttft, "it ends before its first token: {record:?}");
+    if record.length_capped {
+        assert!(record.produced_tokens < record.output_tokens, "capped at its full length: {record:?}");
+    } else {
+        assert_eq!(
+            record.produced_tokens, record.output_tokens,
+            "it got what it was planned to get: {record:?}"
+        );
+    }
+    if let Some(timeout) = timeout
+        && !plan.semantics.step_effects_at_start
+    {
+        let tokens = i64::from(record.produced_tokens.max(1));
+        let overheads = tokens * plan.latency.output_token_processing_time().as_us()
+            + if record.output_tokens > 0 { plan.latency.post_decode_overhead().as_us() } else { 0 };
+        assert!(e2e.as_us() - overheads <= timeout.as_us(), "its client gave up long ago: {record:?}");
+    }
+}
+
+/// In a fixed rotation, each instance does what it would do alone with its share.
+fn check_independence(plan: &Plan) {
+    let plan = Plan {
+        routing: RoutingPlan::RoundRobin,
+        admission: AdmissionPlan::AlwaysAdmit,
+        admission_latency: Tick::ZERO,
+        routing_latency: Tick::ZERO,
+        ..plan.clone()
+    };
+    let together = run(&plan);
+    if together.conservation.rejected_by_routing > 0 {
+        return;
+    }
+    for nth in 0..plan.instances {
+        let workload = share(&plan.workload, plan.instances as usize, nth as usize);
+        let alone = run(&Plan { instances: 1, workload, ..plan.clone() });
+        let mut own: Vec<_> =
+            records(&together).iter().filter(|r| r.instance == Some(InstanceId(nth))).cloned().collect();
+        own.iter_mut().for_each(|record| record.instance = Some(InstanceId(0)));
+        assert_eq!(own, records(&alone), "instance {nth} depends on the others");
+        assert_eq!(
+            together.instances[nth as usize], alone.instances[0],
+            "instance {nth} depends on the others"
+        );
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{variable}: {e}")))
+}
+
+#[test]
+fn whole_runs_keep_the_laws() {
+    const THREADS: u64 = 2;
+    let (count, first) = (number("BLIS_FUZZ_SCENARIOS", 10_000), number("BLIS_FUZZ_SEED", 0));
+    let current: Arc<[AtomicU64]> = (0..THREADS).map(|_| AtomicU64::new(0)).collect();
+    let (report, reports) = mpsc::channel();
+    for thread in 0..THREADS {
+        let (report, current) = (report.clone(), Arc::clone(&current));
+        std::thread::spawn(move || {
+            for seed in (first + thread..first + count).step_by(THREADS as usize) {
+                current[thread as usize].store(seed, Ordering::Relaxed);
+                let result = panic::catch_unwind(AssertUnwindSafe(|| check(seed)));
+                if report.send(result.map_err(|_| seed)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    drop(report);
+    for _ in 0..count {
+        match reports.recv_timeout(LONGEST_SCENARIO).or_else(|_| reports.recv_timeout(LONGEST_SCENARIO)) {
+            Ok(Ok(())) => {}
+            Ok(Err(seed)) => panic!("seed {seed}\n{:#?}", plan(seed).0),
+            Err(_) => panic!("one of the seeds {current:?} has no end"),
+        }
+    }
+}
