@@ -5,8 +5,11 @@
 //! derived from the master seed and the consumer's name ([`stream_seed`]).
 
 mod seed;
+mod stream;
 mod tables;
 mod ziggurat;
+
+pub use stream::Stream;
 
 /// Number of cells of state.
 const LEN: usize = 607;
@@ -33,6 +36,8 @@ pub struct GoRand {
     cells: [u64; LEN],
     /// The cell that the next draw updates and returns.
     pos: usize,
+    /// How often all cells have been used.
+    laps: u64,
 }
 
 impl std::fmt::Debug for GoRand {
@@ -44,7 +49,7 @@ impl std::fmt::Debug for GoRand {
 impl GoRand {
     /// The stream of a seed.
     pub fn new(seed: i64) -> Self {
-        Self { cells: seed::cells(seed), pos: 0 }
+        Self { cells: seed::cells(seed), pos: 0, laps: 0 }
     }
 
     /// A 64-bit draw.
@@ -53,7 +58,10 @@ impl GoRand {
         let tap = if self.pos < TAP { self.pos + (LEN - TAP) } else { self.pos - TAP };
         let value = self.cells[self.pos].wrapping_add(self.cells[tap]);
         self.cells[self.pos] = value;
-        self.pos = if self.pos == LEN - 1 { 0 } else { self.pos + 1 };
+        self.pos += 1;
+        if self.pos == LEN {
+            (self.pos, self.laps) = (0, self.laps + 1);
+        }
         value
     }
 
@@ -128,6 +136,16 @@ impl GoRand {
         }
     }
 
+    /// Leaves the stream as `count` calls of [`Self::next_u64`] would.
+    pub fn skip(&mut self, count: u64) {
+        self.advance(usize::try_from(count).expect("fewer draws than fit into memory"), i32::MAX);
+    }
+
+    /// 64-bit draws made so far.
+    pub fn draws(&self) -> u64 {
+        self.laps * LEN as u64 + self.pos as u64
+    }
+
     /// Advances by `count` draws and counts those whose 31-bit value exceeds `limit`.
     fn advance(&mut self, count: usize, limit: i32) -> usize {
         let mut left = count;
@@ -147,7 +165,7 @@ impl GoRand {
             left -= block.len();
             self.pos += block.len();
             if self.pos == LEN {
-                self.pos = 0;
+                (self.pos, self.laps) = (0, self.laps + 1);
             }
         }
         rejected
