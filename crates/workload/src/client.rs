@@ -63,6 +63,7 @@ impl Client {
                     || self.conversation.is_some_and(|conversation| conversation.single_session)
                     || (!self.active.is_empty() && self.active.iter().all(Window::is_bounded))
             }
+            Traffic::Counted { .. } => true,
             Traffic::Phases(phases) => phases.iter().all(|phase| phase.window.is_bounded()),
             Traffic::Concurrency { users, .. } => *users == 0,
         }
@@ -136,7 +137,14 @@ pub enum Traffic {
         /// How the gaps vary.
         process: ArrivalProcess,
     },
-    /// The same with a process of its own in every phase.
+    /// Exactly so many requests or conversations, spread at random over a time that begins at zero.
+    Counted {
+        /// How many.
+        requests: u64,
+        /// Over which time; at least 1 µs per request.
+        duration: Tick,
+    },
+    /// Like `Rate`, with a process of its own in every phase.
     Phases(Arc<[Phase]>),
     /// A pool of virtual users, each of which sends its next request when its last one has ended.
     Concurrency {

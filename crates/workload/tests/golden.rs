@@ -223,3 +223,18 @@ fn users_with_think_time_follow_up_until_the_budget_is_spent() {
     let answer = RequestEnd::Completed { output_tokens: 1 };
     assert!(source.on_end(end, Tick::from_us(1_000_000_000), answer).is_none(), "70 requests were allowed");
 }
+
+/// 108 requests of three groups of two clients, each with its share spread over 12 seconds.
+#[test]
+fn counted_arrivals_are_as_recorded() {
+    let constant = |value| LengthSampler::Constant { value };
+    let clients = (0..6).map(|number| {
+        let group = format!("prompt-{}", number / 2);
+        let labels = Labels { tenant: group.clone(), ..Labels::default() };
+        let traffic = Traffic::Counted { requests: 18, duration: Tick::from_us(12_000_000) };
+        let prefix = Some(Prefix { group, tokens: 400 });
+        Client { prefix, ..Client::new(labels, traffic, constant(90), constant(60)) }
+    });
+    let workload = Workload { seed: 81, clients: clients.collect(), horizon: Tick::MAX, max_requests: None };
+    check("counted", &workload);
+}

@@ -1,5 +1,6 @@
 //! Gaps between the arrivals of one client: renewal processes, in whole microseconds, never below one.
 
+use super::whole_us;
 use crate::rng::GoRand;
 
 /// Rates below this, requests per microsecond, count as this.
@@ -198,10 +199,6 @@ fn gamma(rng: &mut GoRand, shape: f64, scale: f64) -> f64 {
             return d * v * scale;
         }
     }
-}
-
-fn whole_us(us: f64) -> i64 {
-    (us as i64).max(1)
 }
 
 #[cfg(test)]

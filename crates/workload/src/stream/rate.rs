@@ -2,19 +2,26 @@
 //!
 //! A client's draws: gap, request (or whole conversation), gap, … Each phase of a client has a stream of its own: the
 //! client's stream gives one seed per phase, in the order in which they are written, and the n-th repetition of a phase
-//! adds n to its seed.
+//! adds n to its seed. The gaps of a counted client come from another stream, whose seed is the first draw of its own.
+//!
+//! Of many clients most have drawn little at any time: their generators are put aside between requests.
 
 use super::conversation::{Conversations, Round};
 use super::{Draft, Shape};
 use crate::client::{Client, Traffic};
 use crate::window::{Phase, Window};
 use blis_kernel::Tick;
-use blis_kernel::rng::GoRand;
-use blis_kernel::samplers::ArrivalSampler;
+use blis_kernel::rng::{GoRand, Stream};
+use blis_kernel::samplers::{ArrivalSampler, CountedGaps};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
+
+/// Up to so many processes (10 MB) keep their generators.
+const KEEP_OPEN: usize = 2_048;
+/// A stream of more draws than this keeps its generator, because computing it again would take too long (3 µs).
+const KEEP_BEYOND: u64 = 8_192;
 
 /// What arrives.
 pub(super) enum Item {
@@ -32,12 +39,21 @@ pub(super) struct Sent {
     pub(super) item: Item,
 }
 
-/// One renewal process: that of a client or of a phase while it lasts.
+/// The gaps of a process.
+#[derive(Clone)]
+enum Gaps {
+    /// Independent ones, from the stream of what is sent.
+    Endless(ArrivalSampler),
+    /// A fixed number of them.
+    Counted(Box<CountedGaps>),
+}
+
+/// One process: that of a client or of a phase while it lasts.
 #[derive(Clone)]
 struct Sender {
     shape: usize,
-    arrivals: ArrivalSampler,
-    rng: GoRand,
+    gaps: Gaps,
+    rng: Stream,
     /// Nothing is sent at or after this time.
     end: Tick,
     /// When something may be sent; empty = always.
@@ -46,11 +62,20 @@ struct Sender {
 }
 
 impl Sender {
+    #[inline]
+    fn gap(&mut self) -> Option<Tick> {
+        let us = match &mut self.gaps {
+            Gaps::Endless(sampler) => sampler.sample_us(self.rng.open()),
+            Gaps::Counted(gaps) => gaps.next_us()?,
+        };
+        Some(Tick::from_us(us))
+    }
+
     /// The next arrival of the process within the windows.
     #[inline]
     fn next_start(&mut self, mut at: Tick) -> Option<Tick> {
         loop {
-            at += Tick::from_us(self.arrivals.sample_us(&mut self.rng));
+            at += self.gap()?;
             if at >= self.end {
                 return None;
             }
@@ -66,7 +91,7 @@ impl Sender {
     /// The only start of a client that holds one conversation: the first gap after its beginning.
     fn only_start(&mut self, from: Tick) -> Option<Tick> {
         let from = self.active.first().map_or(from, |window| window.start);
-        let at = from + Tick::from_us(self.arrivals.sample_us(&mut self.rng));
+        let at = from + self.gap()?;
         let is_active = self.active.is_empty() || self.active.iter().any(|window| window.contains(at));
         (at < self.end && is_active).then_some(at)
     }
@@ -90,7 +115,7 @@ impl Sender {
         while let Some(start) = conversations.due_start() {
             let (active, end) = (Arc::clone(&self.active), self.end);
             let is_sent = |at| active.is_empty() || active.iter().any(|window| window.contains(at));
-            conversations.draw(start, end, is_sent, &shapes[self.shape], &mut self.rng, uids);
+            conversations.draw(start, end, is_sent, &shapes[self.shape], self.rng.open(), uids);
             conversations.next_start =
                 if conversations.begins_another() { self.next_start(start) } else { None };
         }
@@ -104,13 +129,25 @@ impl Sender {
     fn take(&mut self, at: Tick, shapes: &[Shape], uids: &mut u64) -> (Item, Option<Tick>) {
         match &mut self.conversations {
             None => {
-                let draft = shapes[self.shape].draw(&mut self.rng);
+                let draft = shapes[self.shape].draw(self.rng.open());
                 (Item::Single(draft), self.next_start(at))
             }
             Some(conversations) => {
                 let round = conversations.pop();
                 (Item::Round(round), self.settle(shapes, uids))
             }
+        }
+    }
+
+    /// Lets go of the memory of generators that are cheap to compute again.
+    fn put_aside(&mut self) {
+        if self.rng.draws() <= KEEP_BEYOND {
+            self.rng.put_aside();
+        }
+        if let Gaps::Counted(gaps) = &mut self.gaps
+            && gaps.stream().draws() <= KEEP_BEYOND
+        {
+            gaps.stream().put_aside();
         }
     }
 }
@@ -135,8 +172,8 @@ impl Upcoming {
         let phase = &self.phases[self.phase];
         Sender {
             shape: self.shape,
-            arrivals: phase.process.sampler(phase.per_us),
-            rng: GoRand::new(self.seed.wrapping_add_unsigned(self.occurrence)),
+            gaps: Gaps::Endless(phase.process.sampler(phase.per_us)),
+            rng: Stream::new(self.seed.wrapping_add_unsigned(self.occurrence)),
             end: self.span(horizon).1,
             active: Arc::default(),
             conversations: shapes[self.shape].conversations(None),
@@ -183,20 +220,21 @@ impl RateClients {
             return sending;
         }
         for (index, client) in clients.iter().enumerate() {
+            let mut begin = |gaps, stream| {
+                let conversations = shapes[index].conversations(max_requests);
+                let active = Arc::clone(&client.active);
+                let sender = Sender { shape: index, gaps, rng: stream, end: horizon, active, conversations };
+                sending.begin(sender, shapes, clients.len());
+            };
             match &client.traffic {
                 Traffic::Rate { per_us, process } if *per_us > 0.0 => {
-                    let mut sender = Sender {
-                        shape: index,
-                        arrivals: process.sampler(*per_us),
-                        rng: GoRand::new(rng.int63()),
-                        end: horizon,
-                        active: Arc::clone(&client.active),
-                        conversations: shapes[index].conversations(max_requests),
-                    };
-                    if let Some(first) = sender.begin(Tick::ZERO, shapes, &mut sending.uids) {
-                        sending.next.push(Reverse((first, sending.places.len() as u32)));
-                        sending.places.push(Place { sender: Some(Box::new(sender)), upcoming: None });
-                    }
+                    begin(Gaps::Endless(process.sampler(*per_us)), Stream::new(rng.int63()));
+                }
+                Traffic::Counted { requests, duration } => {
+                    let mut stream = Stream::new(rng.int63());
+                    let seed = stream.open().int63();
+                    let gaps = CountedGaps::new(seed, *requests, duration.as_us());
+                    begin(Gaps::Counted(Box::new(gaps)), stream);
                 }
                 Traffic::Phases(phases) => {
                     let mut own = GoRand::new(rng.int63());
@@ -210,6 +248,17 @@ impl RateClients {
         }
         sending.open_due(shapes);
         sending
+    }
+
+    /// Adds a client of `of` that is active from the start.
+    fn begin(&mut self, mut sender: Sender, shapes: &[Shape], of: usize) {
+        if let Some(first) = sender.begin(Tick::ZERO, shapes, &mut self.uids) {
+            if of > KEEP_OPEN {
+                sender.put_aside();
+            }
+            self.next.push(Reverse((first, self.places.len() as u32)));
+            self.places.push(Place { sender: Some(Box::new(sender)), upcoming: None });
+        }
     }
 
     fn add_phase(
@@ -237,6 +286,7 @@ impl RateClients {
 
     /// Opens the phases that begin before anything else arrives.
     fn open_due(&mut self, shapes: &[Shape]) {
+        let is_crowded = self.places.len() > KEEP_OPEN;
         while let Some(mut top) = self.next.peek_mut() {
             let Reverse((_, number)) = *top;
             let place = &mut self.places[number as usize];
@@ -249,6 +299,9 @@ impl RateClients {
             let first = sender.begin(start, shapes, &mut self.uids);
             place.upcoming = upcoming.following(self.horizon).map(Box::new);
             if let Some(first) = first {
+                if is_crowded {
+                    sender.put_aside();
+                }
                 place.sender = Some(Box::new(sender));
                 *top = Reverse((first, number));
             } else if let Some(following) = &place.upcoming {
@@ -281,6 +334,7 @@ impl RateClients {
     }
 
     fn take(&mut self, shapes: &[Shape]) -> Sent {
+        let is_crowded = self.places.len() > KEEP_OPEN;
         let mut top = self.next.peek_mut().expect("a client that still sends");
         let Reverse((arrival, number)) = *top;
         let place = &mut self.places[number as usize];
@@ -288,6 +342,9 @@ impl RateClients {
         let shape = sender.shape;
         let (item, next) = sender.take(arrival, shapes, &mut self.uids);
         if let Some(next) = next {
+            if is_crowded {
+                sender.put_aside();
+            }
             *top = Reverse((next, number));
         } else {
             place.sender = None;
