@@ -38,7 +38,9 @@
 //! ```
 
 pub use blis_cluster::{Detail, Plan, Progress, Workload};
-pub use blis_config::{Diagnostic, Resolved, Setting, Source, Surroundings, catalogue, options, resolve};
+pub use blis_config::{
+    Diagnostic, Resolved, Setting, Source, Surroundings, catalogue, convert, options, resolve,
+};
 pub use blis_kernel::{Semantics, Tick};
 pub use blis_metrics::{self as metrics, Outcome, RunEnding};
 pub use blis_report as report;

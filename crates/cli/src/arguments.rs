@@ -25,15 +25,18 @@ pub(crate) struct Cli {
 
 /// The commands and flags, as help, completion and parsing see them.
 pub(crate) fn command() -> clap::Command {
-    Cli::command().mut_subcommands(|command| {
-        command.mut_args(|arg| {
-            // A negative number is a value, so that the check of its range can say what is allowed.
-            let is_number = arg
-                .get_value_names()
-                .is_some_and(|names| matches!(names[0].as_str(), "INT" | "NUM" | "LIST" | "TIME"));
-            arg.allow_hyphen_values(is_number)
-        })
-    })
+    Cli::command().mut_subcommands(with_negative_numbers)
+}
+
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        // A negative number is a value, so that the check of its range can say what is allowed.
+        let is_number = arg
+            .get_value_names()
+            .is_some_and(|names| matches!(names[0].as_str(), "INT" | "NUM" | "LIST" | "TIME"));
+        arg.allow_hyphen_values(is_number)
+    });
+    command.mut_subcommands(with_negative_numbers)
 }
 
 /// Reads the command line. Words that no flag explains are set aside, one after the other, so that the rest is read
@@ -98,7 +101,7 @@ fn set_aside(error: &clap::Error, command: &clap::Command, words: &mut Vec<OsStr
     if has_value && words.get(place).is_some_and(|next| !next.to_string_lossy().starts_with('-')) {
         words.remove(place);
     }
-    Some(unknown_flag(culprit, words.get(1).and_then(|name| command.find_subcommand(name))))
+    Some(unknown_flag(culprit, words, command))
 }
 
 /// Whether a word is the flag, alone or with its value.
@@ -120,8 +123,18 @@ fn stray(word: &str, before: Option<&OsString>) -> Diagnostic {
     }
 }
 
-fn unknown_flag(flag: &str, command: Option<&clap::Command>) -> Diagnostic {
-    let of = command.map(|command| format!(" of blis {}", command.get_name())).unwrap_or_default();
+fn unknown_flag(flag: &str, words: &[OsString], all: &clap::Command) -> Diagnostic {
+    let mut command = None;
+    let mut of = String::new();
+    for word in words.iter().skip(1) {
+        let Some(next) = command.unwrap_or(all).find_subcommand(word) else { break };
+        of = if of.is_empty() {
+            format!(" of blis {}", next.get_name())
+        } else {
+            format!("{of} {}", next.get_name())
+        };
+        command = Some(next);
+    }
     let finding = Diagnostic::new(format!("unknown flag {flag}{of}"));
     let known: Vec<&str> = command
         .into_iter()

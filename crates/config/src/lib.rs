@@ -1,6 +1,7 @@
 //! Flags and files as types, the embedded catalogue, and their resolution to a plan.
 
 pub mod catalogue;
+pub mod convert;
 pub mod diagnostic;
 pub mod model_config;
 pub mod options;

@@ -1,14 +1,23 @@
-//! The one place that reads YAML.
+//! The one place that reads and writes YAML.
 
 mod unknown_keys;
 
 use crate::diagnostic::{Diagnostic, nearest};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_saphyr::{DuplicateKeyPolicy, Error, Location};
+use serde_saphyr::{DuplicateKeyPolicy, Error};
 use unknown_keys::{Found, UnknownKey, Watch};
 
 /// A value together with its position in the text, for checks that come after reading.
-pub use serde_saphyr::Spanned;
+pub use serde_saphyr::{Location, Spanned};
+
+/// Writes one YAML document.
+///
+/// # Panics
+/// When a key of a mapping is itself a list or a mapping.
+pub fn to_string<T: Serialize>(value: &T) -> String {
+    serde_saphyr::to_string(value).expect("keys are scalars, and writing to memory does not fail")
+}
 
 /// Reads one YAML document. Keys given twice and keys that a struct does not have are refused, the latter with the
 /// nearest key that it has.

@@ -1,8 +1,10 @@
 //! One file per command.
 
 mod completion;
+mod convert;
 mod listing;
 mod replay;
+mod result_file;
 mod run;
 mod simulate;
 
@@ -11,7 +13,8 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 7] = ["completion", "hardware", "help", "models", "presets", "replay", "run"];
+pub(crate) const NAMES: [&str; 8] =
+    ["completion", "convert", "hardware", "help", "models", "presets", "replay", "run"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -19,6 +22,8 @@ pub(crate) enum Command {
     Run(Box<run::RunArgs>),
     /// Simulate a cluster under the traffic of a recorded trace
     Replay(Box<replay::ReplayArgs>),
+    /// Make a workload file from something else
+    Convert(convert::ConvertArgs),
     /// List the models that are known by name
     Models(listing::ListingArgs),
     /// List the GPU types that are known by name
@@ -40,6 +45,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<(), Exit> {
     match command {
         Command::Run(args) => run::run(*args, findings, words),
         Command::Replay(args) => replay::run(*args, findings, words),
+        Command::Convert(args) => convert::run(args, findings),
         Command::Models(_) => listing::models(findings),
         Command::Hardware(_) => listing::hardware(findings),
         Command::Presets(_) => listing::presets(findings),

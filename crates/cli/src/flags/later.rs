@@ -172,10 +172,9 @@ const FLAGS: &[Later] = &[
 ];
 
 /// Commands that are known but not built yet, and what they do.
-const COMMANDS: [(&str, &str); 4] = [
+const COMMANDS: [(&str, &str); 3] = [
     ("observe", "measuring a real server"),
     ("calibrate", "comparing simulated with measured requests"),
-    ("convert", "converting workload descriptions"),
     ("compose", "merging workload descriptions"),
 ];
 

@@ -15,7 +15,8 @@ mod value;
 use blis_config::RunOptions;
 use clap::Args;
 pub(crate) use findings::Findings;
-use value::{Micros, Reals, Typed};
+pub(crate) use value::Typed;
+use value::{Micros, Reals};
 
 /// The flags that have the same meaning on every command that simulates.
 #[derive(Args, Debug)]
@@ -46,6 +47,6 @@ impl SharedFlags {
 }
 
 /// An empty text asks for the default, as an unset variable in a script does.
-fn text(given: Option<String>) -> Option<String> {
+pub(crate) fn text(given: Option<String>) -> Option<String> {
     given.filter(|text| !text.is_empty())
 }

@@ -195,7 +195,7 @@ fn later_features_are_refused_by_name_with_one_line_each() {
     }
     refused("replay --session-mode closed-loop", &["--session-mode closed-loop", "closed-loop replay"]);
     refused("replay --think-time-dist constant:5", &["--think-time-dist"]);
-    for command in ["observe", "calibrate", "convert", "compose"] {
+    for command in ["observe", "calibrate", "compose"] {
         refused(&format!("{command} --any thing"), &[&format!("blis {command} is not available yet")]);
     }
 }

@@ -21,7 +21,7 @@ pub enum Source {
 }
 
 impl Source {
-    pub(super) fn of(is_given: bool) -> Self {
+    pub(crate) fn of(is_given: bool) -> Self {
         if is_given { Self::Given } else { Self::Default }
     }
 }
@@ -39,39 +39,39 @@ pub struct Setting {
 
 /// Everything found so far.
 #[derive(Debug, Default)]
-pub(super) struct Check {
-    pub(super) problems: Vec<Diagnostic>,
-    pub(super) warnings: Vec<Diagnostic>,
-    pub(super) notices: Vec<Diagnostic>,
+pub(crate) struct Check {
+    pub(crate) problems: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
+    pub(crate) notices: Vec<Diagnostic>,
     /// By name, so that what comes out replaces what went in.
-    pub(super) settings: BTreeMap<String, Setting>,
+    pub(crate) settings: BTreeMap<String, Setting>,
 }
 
 impl Check {
-    pub(super) fn problem(&mut self, problem: Diagnostic) {
+    pub(crate) fn problem(&mut self, problem: Diagnostic) {
         self.problems.push(problem);
     }
 
     /// A setting out of its range.
-    pub(super) fn out_of_range(&mut self, name: &str, value: impl Display, allowed: &str) {
+    pub(crate) fn out_of_range(&mut self, name: &str, value: impl Display, allowed: &str) {
         self.problem(Diagnostic::new(format!("--{name} is {value}; it must be {allowed}")));
     }
 
-    pub(super) fn warn(&mut self, message: impl Into<String>) {
+    pub(crate) fn warn(&mut self, message: impl Into<String>) {
         self.warnings.push(Diagnostic::new(message));
     }
 
-    pub(super) fn notice(&mut self, message: impl Into<String>) {
+    pub(crate) fn notice(&mut self, message: impl Into<String>) {
         self.notices.push(Diagnostic::new(message));
     }
 
-    pub(super) fn note(&mut self, name: &str, value: impl Display, source: Source) {
+    pub(crate) fn note(&mut self, name: &str, value: impl Display, source: Source) {
         let setting = Setting { name: name.to_owned(), value: value.to_string(), source };
         self.settings.insert(name.to_owned(), setting);
     }
 
     /// A whole number within `range`; one outside it is noted and the default stands in.
-    pub(super) fn integer(
+    pub(crate) fn integer(
         &mut self,
         name: &str,
         given: Option<i64>,
@@ -93,12 +93,12 @@ impl Check {
     }
 
     /// A whole number from `min` that fits 32 bits.
-    pub(super) fn count(&mut self, name: &str, given: Option<i64>, default: u32, min: u32) -> u32 {
+    pub(crate) fn count(&mut self, name: &str, given: Option<i64>, default: u32, min: u32) -> u32 {
         self.integer(name, given, i64::from(default), i64::from(min)..=i64::from(u32::MAX)) as u32
     }
 
     /// A real number that `is_allowed`; another one is noted and the default stands in.
-    pub(super) fn real(
+    pub(crate) fn real(
         &mut self,
         name: &str,
         given: Option<f64>,
@@ -117,9 +117,9 @@ impl Check {
 }
 
 /// Finite and above 0.
-pub(super) fn is_positive(value: f64) -> bool {
+pub(crate) fn is_positive(value: f64) -> bool {
     value.is_finite() && value > 0.0
 }
 
 /// What [`is_positive`] allows.
-pub(super) const POSITIVE: &str = "a finite number above 0";
+pub(crate) const POSITIVE: &str = "a finite number above 0";

@@ -4,7 +4,7 @@
 //! given, else from files, else from the catalogue, else the default named beside the option.
 
 mod backend;
-mod check;
+pub(crate) mod check;
 mod cluster;
 pub mod files;
 mod kv_blocks;
@@ -77,7 +77,9 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let seed = options.seed.unwrap_or(DEFAULT_SEED);
     check.note("seed", seed, Source::of(options.seed.is_some()));
     let instances = check.integer("num-instances", options.num_instances, 1, 1..=MAX_INSTANCES) as u32;
-    let (catalogue, defaults_folder) = catalogue(&mut check, options);
+    let (mut catalogue, defaults_folder) = catalogue(&mut check, options.defaults_filepath.as_deref());
+    let beside = defaults_folder.join(HARDWARE_FILE);
+    hardware(&mut check, options.hardware_config.as_deref(), &beside, &mut catalogue);
 
     let admission = cluster::admission(&mut check, options);
     let routing = cluster::routing(&mut check, options);
@@ -169,9 +171,8 @@ fn semantics(check: &mut Check, options: &RunOptions) -> Semantics {
     }
 }
 
-/// The built-in knowledge with the user's files over it, and the folder in which the defaults file lies or would lie.
-fn catalogue(check: &mut Check, options: &RunOptions) -> (Catalogue, PathBuf) {
-    let given = options.defaults_filepath.as_deref();
+/// The built-in knowledge with the user's defaults file over it, and the folder in which that lies or would lie.
+pub(crate) fn catalogue(check: &mut Check, given: Option<&Path>) -> (Catalogue, PathBuf) {
     let path = given.unwrap_or(Path::new(DEFAULTS_FILE));
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let mut catalogue = Catalogue::embedded();
@@ -182,17 +183,19 @@ fn catalogue(check: &mut Check, options: &RunOptions) -> (Catalogue, PathBuf) {
             Err(problems) => check.problems.extend(problems),
         }
     }
-    let given = options.hardware_config.as_deref();
-    let beside = folder.join(HARDWARE_FILE);
-    let path = given.unwrap_or(&beside);
+    (catalogue, folder)
+}
+
+/// Lays the user's table of GPUs over what is known. `beside`: where one may lie that nobody names.
+fn hardware(check: &mut Check, given: Option<&Path>, beside: &Path, catalogue: &mut Catalogue) {
+    let path = given.unwrap_or(beside);
     if let Some(text) = read(check, "--hardware-config", path, given.is_some()) {
         check.note("hardware-config", path.display(), Source::of(given.is_some()));
         match catalogue.clone().with_hardware_file(&text, &path.display().to_string()) {
-            Ok(laid_over) => catalogue = laid_over,
+            Ok(laid_over) => *catalogue = laid_over,
             Err(problems) => check.problems.extend(problems),
         }
     }
-    (catalogue, folder)
 }
 
 /// A file's text. One that the user names has to be there.
@@ -264,7 +267,8 @@ fn horizon(check: &mut Check, options: &RunOptions) -> Tick {
     Tick::MAX
 }
 
-fn lengths(preset: &Preset) -> Lengths {
+/// The lengths of a preset.
+pub(crate) fn lengths(preset: &Preset) -> Lengths {
     let signed = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     let normal = |mean: u64, std_dev: u64, min: u64, max: u64| NormalLengths {
         mean: signed(mean),

@@ -21,10 +21,10 @@ const MAX_USERS: i64 = 10_000_000;
 
 /// Lengths that a preset brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lengths {
-    pub(super) prefix_tokens: i64,
-    pub(super) prompt: NormalLengths,
-    pub(super) output: NormalLengths,
+pub(crate) struct Lengths {
+    pub(crate) prefix_tokens: i64,
+    pub(crate) prompt: NormalLengths,
+    pub(crate) output: NormalLengths,
 }
 
 /// Reads the workload file that the options name. Flags that count beside it replace what it says.

@@ -6,9 +6,10 @@ mod cohort;
 mod entry;
 mod lengths;
 mod reader;
-mod schema;
+pub(crate) mod schema;
 #[cfg(test)]
 mod tests;
+pub(crate) mod writer;
 
 use crate::diagnostic::Diagnostic;
 use crate::yaml;
@@ -51,7 +52,7 @@ pub struct WorkloadFile {
 /// # Errors
 /// Everything that is wrong with it, with line and column where one place is to blame.
 pub fn read(text: &str, file_name: &str, overrides: Overrides) -> Result<WorkloadFile, Vec<Diagnostic>> {
-    let mut reader = Reader { file_name, problems: Vec::new(), warnings: Vec::new() };
+    let mut reader = Reader::new(Some(file_name));
     if text.trim().is_empty() {
         reader.report(&At::file(), "the file is empty");
         return Err(reader.problems);
@@ -59,8 +60,20 @@ pub fn read(text: &str, file_name: &str, overrides: Overrides) -> Result<Workloa
     let mut file: File = yaml::from_str(text, file_name)?;
     reader.upgrade(&mut file);
     let workload = reader.workload(&file, overrides);
+    reader.must_end(&workload);
     let Reader { problems, warnings, .. } = reader;
     if problems.is_empty() { Ok(WorkloadFile { workload, warnings }) } else { Err(problems) }
+}
+
+/// Checks a file that was not read but made. It need not say when it ends.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn check(file: &File) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    let mut reader = Reader::new(None);
+    reader.workload(file, Overrides::default());
+    let Reader { problems, warnings, .. } = reader;
+    if problems.is_empty() { Ok(warnings) } else { Err(problems) }
 }
 
 impl Reader<'_> {
@@ -122,14 +135,6 @@ impl Reader<'_> {
         if let Some(timeout) = overrides.timeout {
             workload.clients.iter_mut().for_each(|client| client.timeout = timeout);
         }
-        let is_endless = !workload.clients.iter().all(blis_workload::Client::is_bounded);
-        if max_requests.is_none() && horizon == Tick::MAX && is_endless {
-            self.problem(
-                &top,
-                Diagnostic::new("the workload never ends: neither num_requests nor horizon bounds it")
-                    .with_help("give one of them here, or --num-requests or --horizon"),
-            );
-        }
         let rounds = workload.clients.iter().filter_map(|client| client.conversation);
         let rounds = rounds.filter(|c| c.closed_loop && c.max_rounds > 1).map(|c| c.max_rounds).max();
         if let (Some(rounds), Some(max)) = (rounds, max_requests) {
@@ -142,6 +147,17 @@ impl Reader<'_> {
             );
         }
         workload
+    }
+
+    fn must_end(&mut self, workload: &Workload) {
+        let is_endless = !workload.clients.iter().all(blis_workload::Client::is_bounded);
+        if workload.max_requests.is_none() && workload.horizon == Tick::MAX && is_endless {
+            self.problem(
+                &At::file(),
+                Diagnostic::new("the workload never ends: neither num_requests nor horizon bounds it")
+                    .with_help("give one of them here, or --num-requests or --horizon"),
+            );
+        }
     }
 
     fn refuse_block(&mut self, is_given: bool, at: &At) {

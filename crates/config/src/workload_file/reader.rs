@@ -8,7 +8,8 @@ use std::ops::RangeInclusive;
 
 /// What was found in one file so far.
 pub(super) struct Reader<'a> {
-    pub(super) file_name: &'a str,
+    /// `None` for a file that this program makes.
+    file_name: Option<&'a str>,
     pub(super) problems: Vec<Diagnostic>,
     pub(super) warnings: Vec<Diagnostic>,
 }
@@ -46,9 +47,14 @@ pub(super) fn is_positive(value: f64) -> bool {
 /// What [`is_positive`] allows.
 pub(super) const POSITIVE: &str = "a finite number above 0";
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Nothing was found yet.
+    pub(super) fn new(file_name: Option<&'a str>) -> Self {
+        Self { file_name, problems: Vec::new(), warnings: Vec::new() }
+    }
+
     fn place(&self, at: &At, diagnostic: Diagnostic) -> Diagnostic {
-        let diagnostic = diagnostic.in_file(self.file_name);
+        let diagnostic = Diagnostic { file: self.file_name.map(str::to_owned), ..diagnostic };
         if at.line == 0 { diagnostic } else { diagnostic.at(at.line, at.column) }
     }
 

@@ -1,17 +1,17 @@
-//! The keys of a workload file. Absent and null mean the same everywhere.
+//! The keys of a workload file, for reading and for writing. Absent and null mean the same everywhere.
 
 use crate::yaml::Spanned;
-use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, Visitor};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// A value with its place in the file, if it is there.
-pub(super) type Maybe<T> = Option<Spanned<T>>;
+pub(crate) type Maybe<T> = Option<Spanned<T>>;
 
 /// A whole number, also when it is written as a real one (`1e6`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Whole(pub(super) i64);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Whole(pub(crate) i64);
 
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -45,152 +45,194 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct File {
-    pub(super) version: Maybe<String>,
-    pub(super) seed: Option<Whole>,
-    pub(super) category: Maybe<String>,
-    pub(super) clients: Option<Vec<Spanned<Entry>>>,
-    pub(super) cohorts: Option<Vec<Spanned<Entry>>>,
-    pub(super) aggregate_rate: Maybe<f64>,
-    pub(super) horizon: Maybe<Whole>,
-    pub(super) num_requests: Maybe<Whole>,
-    pub(super) servegen_data: Maybe<IgnoredAny>,
-    pub(super) inference_perf: Maybe<IgnoredAny>,
-    pub(super) goodput_slo_targets: Maybe<BTreeMap<String, Goodput>>,
+pub(crate) struct File {
+    pub(crate) version: Maybe<String>,
+    pub(crate) seed: Option<Whole>,
+    pub(crate) category: Maybe<String>,
+    pub(crate) clients: Option<Vec<Spanned<Entry>>>,
+    pub(crate) cohorts: Option<Vec<Spanned<Entry>>>,
+    pub(crate) aggregate_rate: Maybe<f64>,
+    pub(crate) horizon: Maybe<Whole>,
+    pub(crate) num_requests: Maybe<Whole>,
+    pub(crate) servegen_data: Maybe<ServegenData>,
+    pub(crate) inference_perf: Maybe<InferencePerf>,
+    pub(crate) goodput_slo_targets: Maybe<BTreeMap<String, Goodput>>,
 }
 
 /// A client or a cohort. Which keys are for which is checked when the entry is used.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Entry {
-    pub(super) id: Option<String>,
-    pub(super) tenant_id: Option<String>,
-    pub(super) slo_class: Maybe<String>,
-    pub(super) model: Option<String>,
-    pub(super) adapter: Maybe<String>,
-    pub(super) rate_fraction: Maybe<f64>,
-    pub(super) arrival: Maybe<Arrival>,
-    pub(super) input_distribution: Maybe<Dist>,
-    pub(super) output_distribution: Maybe<Dist>,
-    pub(super) prefix_group: Option<String>,
-    pub(super) prefix_length: Maybe<Whole>,
-    pub(super) streaming: Option<bool>,
-    pub(super) network: Maybe<Network>,
-    pub(super) multimodal: Option<Multimodal>,
-    pub(super) reasoning: Option<Reasoning>,
-    pub(super) timeout: Maybe<Whole>,
-    pub(super) slo_target_us: Maybe<Whole>,
-    pub(super) closed_loop: Option<bool>,
+pub(crate) struct Entry {
+    pub(crate) id: Option<String>,
+    pub(crate) tenant_id: Option<String>,
+    pub(crate) slo_class: Maybe<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) adapter: Maybe<String>,
+    pub(crate) rate_fraction: Maybe<f64>,
+    pub(crate) arrival: Maybe<Arrival>,
+    pub(crate) input_distribution: Maybe<Dist>,
+    pub(crate) output_distribution: Maybe<Dist>,
+    pub(crate) prefix_group: Option<String>,
+    pub(crate) prefix_length: Maybe<Whole>,
+    pub(crate) streaming: Option<bool>,
+    pub(crate) network: Maybe<Network>,
+    pub(crate) multimodal: Option<Multimodal>,
+    pub(crate) reasoning: Option<Reasoning>,
+    pub(crate) timeout: Maybe<Whole>,
+    pub(crate) slo_target_us: Maybe<Whole>,
+    pub(crate) closed_loop: Option<bool>,
     // Of clients.
-    pub(super) concurrency: Maybe<Whole>,
-    pub(super) think_time_us: Maybe<Whole>,
-    pub(super) lifecycle: Maybe<Lifecycle>,
+    pub(crate) concurrency: Maybe<Whole>,
+    pub(crate) think_time_us: Maybe<Whole>,
+    pub(crate) lifecycle: Maybe<Lifecycle>,
     // Of cohorts.
-    pub(super) population: Maybe<Whole>,
-    pub(super) prefix_sharing: Maybe<String>,
-    pub(super) diurnal: Maybe<Diurnal>,
-    pub(super) spike: Maybe<Spike>,
-    pub(super) drain: Maybe<Drain>,
+    pub(crate) population: Maybe<Whole>,
+    pub(crate) prefix_sharing: Maybe<String>,
+    pub(crate) diurnal: Maybe<Diurnal>,
+    pub(crate) spike: Maybe<Spike>,
+    pub(crate) drain: Maybe<Drain>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Arrival {
-    pub(super) process: Maybe<String>,
-    pub(super) cv: Maybe<f64>,
-    pub(super) shape: Maybe<f64>,
-    pub(super) scale: Maybe<f64>,
+pub(crate) struct Arrival {
+    pub(crate) process: Maybe<String>,
+    pub(crate) cv: Maybe<f64>,
+    pub(crate) shape: Maybe<f64>,
+    pub(crate) scale: Maybe<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Dist {
+pub(crate) struct Dist {
     #[serde(rename = "type")]
-    pub(super) kind: Maybe<String>,
-    pub(super) params: Option<BTreeMap<String, Spanned<f64>>>,
-    pub(super) file: Maybe<String>,
+    pub(crate) kind: Maybe<String>,
+    pub(crate) params: Option<BTreeMap<String, Spanned<f64>>>,
+    pub(crate) file: Maybe<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Network {
-    pub(super) rtt_ms: Option<f64>,
-    pub(super) bandwidth_mbps: Option<f64>,
+pub(crate) struct Network {
+    pub(crate) rtt_ms: Option<f64>,
+    pub(crate) bandwidth_mbps: Option<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Lifecycle {
-    pub(super) windows: Option<Vec<Spanned<Window>>>,
+pub(crate) struct Lifecycle {
+    pub(crate) windows: Option<Vec<Spanned<Window>>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Window {
-    pub(super) start_us: Option<Whole>,
-    pub(super) end_us: Option<Whole>,
-    pub(super) trace_rate: Maybe<f64>,
-    pub(super) arrival: Maybe<Arrival>,
-    pub(super) input_distribution: Maybe<Dist>,
-    pub(super) output_distribution: Maybe<Dist>,
+pub(crate) struct Window {
+    pub(crate) start_us: Option<Whole>,
+    pub(crate) end_us: Option<Whole>,
+    pub(crate) trace_rate: Maybe<f64>,
+    pub(crate) arrival: Maybe<Arrival>,
+    pub(crate) input_distribution: Maybe<Dist>,
+    pub(crate) output_distribution: Maybe<Dist>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Multimodal {
-    pub(super) text_distribution: Maybe<Dist>,
-    pub(super) image_distribution: Maybe<Dist>,
-    pub(super) image_count_distribution: Maybe<Dist>,
-    pub(super) audio_distribution: Maybe<Dist>,
-    pub(super) audio_count_distribution: Maybe<Dist>,
-    pub(super) video_distribution: Maybe<Dist>,
-    pub(super) video_count_distribution: Maybe<Dist>,
+pub(crate) struct Multimodal {
+    pub(crate) text_distribution: Maybe<Dist>,
+    pub(crate) image_distribution: Maybe<Dist>,
+    pub(crate) image_count_distribution: Maybe<Dist>,
+    pub(crate) audio_distribution: Maybe<Dist>,
+    pub(crate) audio_count_distribution: Maybe<Dist>,
+    pub(crate) video_distribution: Maybe<Dist>,
+    pub(crate) video_count_distribution: Maybe<Dist>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Reasoning {
-    pub(super) reason_ratio_distribution: Maybe<Dist>,
-    pub(super) multi_turn: Maybe<MultiTurn>,
+pub(crate) struct Reasoning {
+    pub(crate) reason_ratio_distribution: Maybe<Dist>,
+    pub(crate) multi_turn: Maybe<MultiTurn>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct MultiTurn {
-    pub(super) max_rounds: Maybe<Whole>,
-    pub(super) think_time_us: Maybe<Whole>,
-    pub(super) context_growth: Maybe<String>,
-    pub(super) single_session: Option<bool>,
+pub(crate) struct MultiTurn {
+    pub(crate) max_rounds: Maybe<Whole>,
+    pub(crate) think_time_us: Maybe<Whole>,
+    pub(crate) context_growth: Maybe<String>,
+    pub(crate) single_session: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Diurnal {
-    pub(super) peak_hour: Maybe<Whole>,
-    pub(super) peak_to_trough_ratio: Maybe<f64>,
+pub(crate) struct Diurnal {
+    pub(crate) peak_hour: Maybe<Whole>,
+    pub(crate) peak_to_trough_ratio: Maybe<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Spike {
-    pub(super) start_time_us: Maybe<Whole>,
-    pub(super) duration_us: Maybe<Whole>,
-    pub(super) trace_rate: Maybe<f64>,
+pub(crate) struct Spike {
+    pub(crate) start_time_us: Maybe<Whole>,
+    pub(crate) duration_us: Maybe<Whole>,
+    pub(crate) trace_rate: Maybe<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Drain {
-    pub(super) start_time_us: Maybe<Whole>,
-    pub(super) ramp_duration_us: Maybe<Whole>,
+pub(crate) struct Drain {
+    pub(crate) start_time_us: Maybe<Whole>,
+    pub(crate) ramp_duration_us: Maybe<Whole>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Goodput {
-    pub(super) ttft_ms: Option<f64>,
-    pub(super) itl_ms: Option<f64>,
-    pub(super) e2e_ms: Option<f64>,
+pub(crate) struct Goodput {
+    pub(crate) ttft_ms: Option<f64>,
+    pub(crate) itl_ms: Option<f64>,
+    pub(crate) e2e_ms: Option<f64>,
+}
+
+/// A folder of client statistics.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServegenData {
+    pub(crate) path: Maybe<String>,
+    pub(crate) window_duration_secs: Maybe<Whole>,
+    pub(crate) drain_timeout_secs: Maybe<Whole>,
+    // Without effect.
+    #[serde(skip_serializing)]
+    pub(crate) time_window: Maybe<IgnoredAny>,
+    #[serde(skip_serializing)]
+    pub(crate) span_start: Maybe<IgnoredAny>,
+    #[serde(skip_serializing)]
+    pub(crate) span_end: Maybe<IgnoredAny>,
+}
+
+/// The load of a benchmark with shared prefixes, stage by stage.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct InferencePerf {
+    pub(crate) stages: Option<Vec<Spanned<Stage>>>,
+    pub(crate) shared_prefix: Maybe<SharedPrefix>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Stage {
+    pub(crate) rate: Maybe<f64>,
+    pub(crate) duration: Maybe<Whole>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SharedPrefix {
+    pub(crate) num_unique_system_prompts: Maybe<Whole>,
+    pub(crate) num_users_per_system_prompt: Maybe<Whole>,
+    pub(crate) system_prompt_len: Maybe<Whole>,
+    pub(crate) question_len: Maybe<Whole>,
+    pub(crate) output_len: Maybe<Whole>,
+    pub(crate) enable_multi_turn_chat: Option<bool>,
 }

@@ -1,0 +1,64 @@
+//! `blis convert`: workload files from something else, one file per kind.
+
+mod preset;
+
+use crate::commands::result_file::ResultFile;
+use crate::flags::Findings;
+use crate::logger::Logger;
+use crate::{Exit, arguments};
+use blis::Diagnostic;
+use blis::convert::Converted;
+use blis_config::diagnostic::unknown_name;
+use clap::{Args, Subcommand};
+use std::ffi::OsString;
+
+#[derive(Args, Debug)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct ConvertArgs {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kind {
+    /// Write a preset as a workload file
+    Preset(preset::PresetArgs),
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+/// # Errors
+/// Whatever is wrong with the settings, the files or standard output.
+pub(crate) fn run(args: ConvertArgs, findings: Findings) -> Result<(), Exit> {
+    match args.kind {
+        Kind::Preset(args) => preset::run(args, findings),
+        Kind::Other(words) => {
+            let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+            let command = arguments::command();
+            let kinds =
+                command.find_subcommand("convert").into_iter().flat_map(clap::Command::get_subcommands);
+            Err(unknown_name("kind of conversion", &name, kinds.map(clap::Command::get_name)).into())
+        }
+    }
+}
+
+/// Shows what came out, or puts it into a file.
+pub(super) fn deliver(
+    converted: Result<Converted, Vec<Diagnostic>>,
+    output: &ResultFile,
+    mut findings: Findings,
+) -> Result<(), Exit> {
+    match converted {
+        Ok(Converted { yaml, warnings }) => {
+            findings.check()?;
+            for warning in &warnings {
+                Logger::default().warning(warning);
+            }
+            output.write(&yaml)
+        }
+        Err(problems) => {
+            findings.extend(problems);
+            findings.check()
+        }
+    }
+}
