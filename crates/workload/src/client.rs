@@ -1,6 +1,7 @@
 //! A client: one source of requests with its own lengths, prefix and timing.
 
-use crate::request::Labels;
+use crate::request::{Composition, Labels};
+use crate::tokens::token_count;
 use crate::window::{Phase, Window};
 use blis_kernel::Tick;
 use blis_kernel::rng::GoRand;
@@ -80,9 +81,22 @@ pub struct Modalities {
     pub items: Vec<ModalityItems>,
 }
 
+/// What is in a prompt besides text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modality {
+    /// Images.
+    Image,
+    /// Audio clips.
+    Audio,
+    /// Videos.
+    Video,
+}
+
 /// The items of one modality.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModalityItems {
+    /// Which.
+    pub modality: Modality,
     /// How many; drawn first.
     pub count: LengthSampler,
     /// Tokens of each.
@@ -90,15 +104,24 @@ pub struct ModalityItems {
 }
 
 impl Modalities {
-    /// Draws the length of a prompt.
-    pub(crate) fn draw(&self, rng: &mut GoRand) -> i64 {
+    /// Draws the length of a prompt and what it consists of.
+    pub(crate) fn draw(&self, rng: &mut GoRand) -> (u32, Composition) {
+        let mut composition = Composition::default();
         let mut total = self.text.as_ref().map_or(0, |text| text.sample(rng));
+        composition.text_tokens = token_count(total);
         for item in &self.items {
+            let mut tokens: i64 = 0;
             for _ in 0..item.count.sample_count(rng) {
-                total = total.saturating_add(item.tokens.sample(rng));
+                tokens = tokens.saturating_add(item.tokens.sample(rng));
             }
+            *match item.modality {
+                Modality::Image => &mut composition.image_tokens,
+                Modality::Audio => &mut composition.audio_tokens,
+                Modality::Video => &mut composition.video_tokens,
+            } = token_count(tokens);
+            total = total.saturating_add(tokens);
         }
-        total.max(1)
+        (token_count(total.max(1)), composition)
     }
 }
 

@@ -10,10 +10,12 @@ pub mod trace;
 pub mod window;
 pub mod workload;
 
-pub use client::{Client, Conversation, Modalities, ModalityItems, Prefix, Traffic};
+pub use client::{Client, Conversation, Modalities, Modality, ModalityItems, Prefix, Traffic};
 pub use content::{Content, GroupId, Segment};
 pub use rates::allocate_rates;
-pub use request::{Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound};
+pub use request::{
+    Composition, Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound,
+};
 pub use tokens::VOCABULARY;
 pub use trace::{Trace, TraceHeader};
 pub use window::{Phase, Window};

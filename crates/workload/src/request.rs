@@ -62,6 +62,23 @@ pub struct RequestSpec {
     pub labels: LabelsId,
     /// Its place in a session, if it has one.
     pub session: Option<SessionRound>,
+    /// What it consists of, where the source knows more than the lengths.
+    pub composition: Option<Box<Composition>>,
+}
+
+/// What a prompt and its answer consist of. Nothing that is simulated depends on it; traces tell it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Composition {
+    /// Prompt tokens of text.
+    pub text_tokens: u32,
+    /// Prompt tokens of images.
+    pub image_tokens: u32,
+    /// Prompt tokens of audio.
+    pub audio_tokens: u32,
+    /// Prompt tokens of video.
+    pub video_tokens: u32,
+    /// Share of the answer spent on reasoning, 0 to 1.
+    pub reason_ratio: f64,
 }
 
 /// How a request ended, as its client sees it.

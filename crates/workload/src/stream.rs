@@ -13,7 +13,9 @@ mod users;
 
 use crate::client::{Client, Conversation, Modalities, Traffic};
 use crate::content::{Content, GroupId, HEAD_TOKENS, Segment};
-use crate::request::{Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound};
+use crate::request::{
+    Composition, Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound,
+};
 use crate::tokens;
 use crate::workload::Workload;
 use blis_kernel::rng::{GoRand, stream_seed};
@@ -42,19 +44,19 @@ impl Shape {
     /// modalities: input lengths, input ids, output length, output ids.
     #[inline]
     fn draw(&self, rng: &mut GoRand) -> Draft {
-        let draft = match &self.modalities {
+        let mut draft = match &self.modalities {
             None => self.draw_follow_up(rng),
             Some(modalities) => {
-                let fresh_tokens = tokens::token_count(modalities.draw(rng));
+                let (fresh_tokens, composition) = modalities.draw(rng);
                 let head = tokens::draw_request(rng, fresh_tokens, 0);
                 let output_tokens = tokens::token_count(self.output.sample(rng));
                 tokens::draw_request(rng, 0, output_tokens);
-                Draft { fresh_tokens, output_tokens, head }
+                Draft { fresh_tokens, output_tokens, head, composition: Some(Box::new(composition)) }
             }
         };
         if let Some(ratio) = &self.reason_ratio {
-            // No simulated figure depends on it, but what is drawn after it does.
-            ratio.sample_count(rng);
+            let percent = ratio.sample_count(rng).min(100);
+            draft.composition.get_or_insert_default().reason_ratio = percent as f64 / 100.0;
         }
         draft
     }
@@ -65,7 +67,7 @@ impl Shape {
         let fresh_tokens = tokens::token_count(self.input.sample(rng));
         let output_tokens = tokens::token_count(self.output.sample(rng));
         let head = tokens::draw_request(rng, fresh_tokens, output_tokens);
-        Draft { fresh_tokens, output_tokens, head }
+        Draft { fresh_tokens, output_tokens, head, composition: None }
     }
 
     fn is_closed_loop(&self) -> bool {
@@ -94,7 +96,10 @@ impl Shape {
                 let content = Content::Unique { uid, head: draft.head };
                 self.with_content(content, draft.fresh_tokens, draft, arrival, name)
             }
-            Some(prefix) => self.prompt(vec![prefix, draft.segment(uid)], draft, uid, arrival, name),
+            Some(prefix) => {
+                let prompt = vec![prefix, draft.segment(uid)];
+                self.prompt(prompt, draft, uid, arrival, name)
+            }
         }
     }
 
@@ -130,16 +135,18 @@ impl Shape {
             content,
             labels: self.labels,
             session: None,
+            composition: draft.composition,
         }
     }
 }
 
 /// What the random streams decide about a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Draft {
     fresh_tokens: u32,
     output_tokens: u32,
     head: [u32; HEAD_TOKENS],
+    composition: Option<Box<Composition>>,
 }
 
 impl Draft {

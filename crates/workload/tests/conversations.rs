@@ -4,8 +4,8 @@ use blis_kernel::Tick;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 use blis_workload::content::block_keys;
 use blis_workload::{
-    Client, Conversation, Labels, Modalities, ModalityItems, Phase, Prefix, RequestEnd, RequestSource,
-    RequestSpec, Traffic, Window, Workload,
+    Client, Composition, Conversation, Labels, Modalities, Modality, ModalityItems, Phase, Prefix,
+    RequestEnd, RequestSource, RequestSpec, Traffic, Window, Workload,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -184,12 +184,23 @@ fn a_phase_comes_back_until_the_horizon() {
 fn a_prompt_of_several_modalities_is_as_long_as_its_parts() {
     let constant = |value| LengthSampler::Constant { value };
     let items = vec![
-        ModalityItems { count: constant(2), tokens: constant(576) },
-        ModalityItems { count: constant(0), tokens: constant(9_999) },
+        ModalityItems { modality: Modality::Image, count: constant(2), tokens: constant(576) },
+        ModalityItems { modality: Modality::Video, count: constant(0), tokens: constant(9_999) },
     ];
     let modalities = Some(Box::new(Modalities { text: Some(constant(30)), items }));
     let requests = arrivals(&workload(vec![Client { modalities, ..client(poisson(1e-4)) }], Some(5)));
     assert!(requests.iter().all(|r| r.input_tokens == 30 + 2 * 576));
+    let parts = Composition { text_tokens: 30, image_tokens: 2 * 576, ..Composition::default() };
+    assert!(requests.iter().all(|r| r.composition.as_deref() == Some(&parts)));
+}
+
+#[test]
+fn a_request_tells_which_share_of_its_answer_is_reasoning() {
+    for (percent, share) in [(0, 0.0), (55, 0.55), (250, 1.0)] {
+        let reason_ratio = Some(LengthSampler::Constant { value: percent });
+        let requests = arrivals(&workload(vec![Client { reason_ratio, ..client(poisson(1e-4)) }], Some(3)));
+        assert!(requests.iter().all(|r| r.composition.as_ref().unwrap().reason_ratio == share));
+    }
 }
 
 #[test]

@@ -157,6 +157,7 @@ impl RequestSource for Scripted {
             content: Content::Shared { prompt, answer_uid: uid },
             labels: LabelsId(uid as u32),
             session: None,
+            composition: None,
         })
     }
 

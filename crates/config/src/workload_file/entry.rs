@@ -7,7 +7,9 @@ use crate::diagnostic::Diagnostic;
 use blis_kernel::Tick;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 use blis_workload::client::DEFAULT_SESSION_TIMEOUT;
-use blis_workload::{Client, Conversation, Labels, Modalities, ModalityItems, Prefix, Traffic, Window};
+use blis_workload::{
+    Client, Conversation, Labels, Modalities, Modality, ModalityItems, Prefix, Traffic, Window,
+};
 use std::sync::Arc;
 
 const SLO_CLASSES: [(&str, ()); 5] =
@@ -249,14 +251,14 @@ impl Reader<'_> {
     fn modalities(&mut self, at: &At, given: &Multimodal) -> Modalities {
         let at = at.key::<()>("multimodal", None);
         let mut items = Vec::new();
-        for (name, tokens, count) in [
-            ("image", &given.image_distribution, &given.image_count_distribution),
-            ("audio", &given.audio_distribution, &given.audio_count_distribution),
-            ("video", &given.video_distribution, &given.video_count_distribution),
+        for (modality, name, tokens, count) in [
+            (Modality::Image, "image", &given.image_distribution, &given.image_count_distribution),
+            (Modality::Audio, "audio", &given.audio_distribution, &given.audio_count_distribution),
+            (Modality::Video, "video", &given.video_distribution, &given.video_count_distribution),
         ] {
             let tokens = self.optional_lengths(&at, &format!("{name}_distribution"), tokens);
             let count = self.optional_lengths(&at, &format!("{name}_count_distribution"), count);
-            items.extend(tokens.zip(count).map(|(tokens, count)| ModalityItems { count, tokens }));
+            items.extend(tokens.zip(count).map(|(tokens, count)| ModalityItems { modality, count, tokens }));
         }
         Modalities { text: self.optional_lengths(&at, "text_distribution", &given.text_distribution), items }
     }

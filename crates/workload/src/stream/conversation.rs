@@ -124,11 +124,11 @@ impl Conversations {
             if is_wanted && arrival < end && is_sent(arrival) {
                 arrivals.push((arrival, round));
             }
+            arrival += self.kind.think_time;
+            arrival += Tick::from_us(i64::from(draft.output_tokens));
             if round == 0 || !self.kind.closed_loop {
                 rounds.push(draft);
             }
-            arrival += self.kind.think_time;
-            arrival += Tick::from_us(i64::from(draft.output_tokens));
         }
         let drafts = Arc::new(Drafts { number, first_uid, rounds, session: OnceLock::new() });
         for (arrival, round) in arrivals {

@@ -4,9 +4,9 @@
 //! their order, the conversations of a client in the order of their names. Draws per round: input length, output
 //! length, input ids, output ids.
 
+use super::Shape;
 use super::conversation::{Drafts, Round};
 use super::rate::{Item, RateClients};
-use super::{Draft, Shape};
 use crate::client::Conversation;
 use crate::content::{Content, Segment};
 use crate::request::{RequestEnd, RequestSpec, SessionId, SessionRound};
@@ -96,7 +96,7 @@ impl Sessions {
         }
         let session = *drafts.session.get_or_init(|| self.begin(drafts));
         let uid = drafts.first_uid + u64::from(round);
-        let draft = drafts.rounds[round as usize];
+        let draft = drafts.rounds[round as usize].clone();
         let goes_on = conversation.accumulates && conversation.max_rounds > 1;
         let spec = if goes_on {
             form.prompt(prompt(form, drafts, round), draft, uid, arrival, name)
@@ -115,7 +115,7 @@ impl Sessions {
                 rng: None,
                 seed,
                 round,
-                planned: draft.output_tokens,
+                planned: spec.output_tokens,
                 answer_uid: uid,
                 history,
             };
@@ -170,7 +170,7 @@ impl Sessions {
             live.history.push(draft.segment(uid));
             form.prompt(live.history.clone(), draft, uid, arrival, name)
         };
-        (live.planned, live.answer_uid) = (draft.output_tokens, uid);
+        (live.planned, live.answer_uid) = (spec.output_tokens, uid);
         let session = Some(SessionRound { session: ended.session, round: live.round });
         Some(RequestSpec { session, ..spec })
     }
@@ -185,7 +185,7 @@ fn prompt(shape: &Shape, drafts: &Drafts, round: u32) -> Vec<Segment> {
     let uid = |round: usize| drafts.first_uid + round as u64;
     let mut prompt: Vec<_> = shape.prefix_segment().into_iter().collect();
     for (number, draft) in drafts.rounds[..round as usize].iter().enumerate() {
-        let &Draft { output_tokens: tokens, .. } = draft;
+        let tokens = draft.output_tokens;
         prompt.push(draft.segment(uid(number)));
         prompt.push(Segment::Answer { uid: uid(number), tokens });
     }

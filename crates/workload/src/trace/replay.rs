@@ -6,7 +6,9 @@
 
 use super::{ContextGrowth, TextId, Trace, TraceRow};
 use crate::content::{Content, GroupId, HEAD_TOKENS, Segment};
-use crate::request::{Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound};
+use crate::request::{
+    Composition, Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound,
+};
 use crate::tokens;
 use blis_kernel::rng::GoRand;
 use blis_kernel::{RequestName, Tick};
@@ -205,6 +207,13 @@ fn labels(trace: &Trace, row: &TraceRow) -> Labels {
     }
 }
 
+/// What the row says of its parts, if anything.
+fn composition(row: &TraceRow) -> Option<Box<Composition>> {
+    let &TraceRow { text_tokens, image_tokens, audio_tokens, video_tokens, reason_ratio, .. } = row;
+    let composition = Composition { text_tokens, image_tokens, audio_tokens, video_tokens, reason_ratio };
+    (composition != Composition::default()).then(|| Box::new(composition))
+}
+
 fn name(row: &TraceRow) -> RequestName {
     match u64::try_from(row.request_id) {
         Ok(id) => RequestName::Indexed(id),
@@ -229,6 +238,7 @@ impl RequestSource for Replay {
             content: self.content(index),
             labels: prompt.labels,
             session: prompt.session.map(|session| SessionRound { session, round: row.round }),
+            composition: composition(row),
         })
     }
 
