@@ -96,6 +96,8 @@ pub struct RunOptions {
     pub horizon: Option<Horizon>,
     /// Reproduce the figures of inference-sim instead of the corrected ones.
     pub compat: Option<String>,
+    /// Weights of the fitness score, `key:weight,…`; default none. Synthesised traffic only.
+    pub fitness_weights: Option<String>,
     /// Keep a record of every request, not only the aggregate figures.
     pub per_request: bool,
 }

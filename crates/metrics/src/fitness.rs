@@ -51,20 +51,16 @@ impl FitnessWeights {
     /// Reads `key:value,…`; of a repeated key the last value counts. Empty text gives no weights.
     ///
     /// # Errors
-    /// The first item that [`FitnessError`] describes.
-    pub fn parse(text: &str) -> Result<Self, FitnessError> {
-        let mut weights = BTreeMap::new();
+    /// Every item that [`FitnessError`] describes.
+    pub fn parse(text: &str) -> Result<Self, Vec<FitnessError>> {
+        let (mut weights, mut errors) = (BTreeMap::new(), Vec::new());
         for item in text.split(',').map(str::trim).filter(|_| !text.trim().is_empty()) {
-            let no_weight = || FitnessError::NoWeight { item: item.to_owned() };
-            let (key, weight) = item.split_once(':').ok_or_else(no_weight)?;
-            let (key, weight) = (key.trim(), weight.trim());
-            let known = KEYS.iter().find(|known| **known == key);
-            let known = known.ok_or_else(|| FitnessError::UnknownKey { key: key.to_owned() })?;
-            let value = weight.parse::<f64>().ok().filter(|w| w.is_finite() && *w >= 0.0);
-            let bad_weight = || FitnessError::Weight { key: key.to_owned(), weight: weight.to_owned() };
-            weights.insert(*known, value.ok_or_else(bad_weight)?);
+            match parse_item(item) {
+                Ok((key, weight)) => drop(weights.insert(key, weight)),
+                Err(error) => errors.push(error),
+            }
         }
-        Ok(Self(weights))
+        if errors.is_empty() { Ok(Self(weights)) } else { Err(errors) }
     }
 
     /// Whether no key is weighted.
@@ -78,6 +74,17 @@ impl FitnessWeights {
         let score = self.0.iter().fold(0.0, |score, (key, weight)| score + weight * components[key]);
         Fitness { score, components }
     }
+}
+
+fn parse_item(item: &str) -> Result<(&'static str, f64), FitnessError> {
+    let no_weight = || FitnessError::NoWeight { item: item.to_owned() };
+    let (key, weight) = item.split_once(':').ok_or_else(no_weight)?;
+    let (key, weight) = (key.trim(), weight.trim());
+    let known = KEYS.iter().find(|known| **known == key);
+    let known = known.ok_or_else(|| FitnessError::UnknownKey { key: key.to_owned() })?;
+    let value = weight.parse::<f64>().ok().filter(|w| w.is_finite() && *w >= 0.0);
+    let bad_weight = || FitnessError::Weight { key: key.to_owned(), weight: weight.to_owned() };
+    Ok((known, value.ok_or_else(bad_weight)?))
 }
 
 /// A run's rating.
@@ -127,13 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_named() {
+    fn every_fault_is_named() {
         assert!(FitnessWeights::parse(" ").unwrap().is_empty());
-        assert!(matches!(FitnessWeights::parse("throughput"), Err(FitnessError::NoWeight { .. })));
-        assert!(matches!(FitnessWeights::parse("speed:1"), Err(FitnessError::UnknownKey { .. })));
-        for weight in ["-1", "nan", "x"] {
-            let text = format!("throughput:{weight}");
-            assert!(matches!(FitnessWeights::parse(&text), Err(FitnessError::Weight { .. })), "{weight}");
+        let faults = FitnessWeights::parse("throughput,speed:1,p99_e2e:1,p50_e2e:-1").unwrap_err();
+        let [FitnessError::NoWeight { .. }, FitnessError::UnknownKey { .. }, FitnessError::Weight { .. }] =
+            &faults[..]
+        else {
+            panic!("{faults:?}");
+        };
+        for weight in ["-1", "nan", "inf", "x", ""] {
+            let faults = FitnessWeights::parse(&format!("throughput:{weight}")).unwrap_err();
+            assert!(matches!(&faults[..], [FitnessError::Weight { .. }]), "{weight}");
         }
         let repeated = FitnessWeights::parse("throughput:1,throughput:2").unwrap();
         assert_eq!(repeated, FitnessWeights::parse("throughput:2").unwrap());

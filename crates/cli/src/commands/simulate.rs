@@ -83,10 +83,12 @@ pub(super) fn simulate(
     if output.quiet_instances {
         outcome.instances.clear();
     }
+    let fitness = (!resolved.fitness.is_empty()).then(|| resolved.fitness.rate(&outcome.cluster));
+    let fitness = fitness.as_ref();
     Ok(printer::result(&match output.format {
-        Format::Text => report::standard_output(&outcome, None),
-        Format::Json => report::document(&outcome, None),
-        Format::Table => report::table(&outcome, None),
+        Format::Text => report::standard_output(&outcome, fitness),
+        Format::Json => report::document(&outcome, fitness),
+        Format::Table => report::table(&outcome, fitness),
     })?)
 }
 

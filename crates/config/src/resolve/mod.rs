@@ -3,6 +3,7 @@
 //! Everything is checked before anything is given up, so that all problems are told at once. Precedence of values: as
 //! given, else from files, else from the catalogue, else the default named beside the option.
 
+mod analysis;
 mod backend;
 pub(crate) mod check;
 mod cluster;
@@ -21,6 +22,7 @@ use crate::options::{Horizon, RunOptions, Traffic};
 use blis_cluster::{Detail, Plan, Workload};
 use blis_engine::InstanceConfig;
 use blis_kernel::{Semantics, Tick};
+use blis_metrics::FitnessWeights;
 use blis_policy::priority::SloTable;
 use blis_policy::registry;
 use blis_workload::NormalLengths;
@@ -57,6 +59,8 @@ pub struct Surroundings<'a> {
 pub struct Resolved {
     /// The run.
     pub plan: Plan,
+    /// By what the outcome is to be rated; empty when it is not.
+    pub fitness: FitnessWeights,
     /// How many requests there will be, where that is known before the run.
     pub requests: Option<u64>,
     /// What the user should know.
@@ -110,6 +114,8 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     );
     let cpu_tier = cluster::cpu_tier(&mut check, options);
 
+    let fitness = analysis::fitness(&mut check, options);
+
     let (workload, requests, horizon) = traffic(&mut check, options, &catalogue, seed);
     let context = Context {
         options,
@@ -155,7 +161,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         detail: if options.per_request { Detail::PerRequest } else { Detail::Aggregate },
     };
     let settings = check.settings.into_values().collect();
-    Ok(Resolved { plan, requests, warnings: check.warnings, notices: check.notices, settings })
+    Ok(Resolved { plan, fitness, requests, warnings: check.warnings, notices: check.notices, settings })
 }
 
 fn semantics(check: &mut Check, options: &RunOptions) -> Semantics {
