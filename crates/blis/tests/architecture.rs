@@ -31,7 +31,7 @@ const EDGES: [(&str, &[&str]); 12] = [
             "blis-workload",
         ],
     ),
-    ("blis-report", &["blis-kernel", "blis-metrics"]),
+    ("blis-report", &["blis-kernel", "blis-metrics", "blis-workload"]),
     ("blis-live", &["blis-config"]),
     ("blis", &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-report"]),
     ("blis-cli", &["blis", "blis-config", "blis-live", "blis-report", "blis-workload"]),

@@ -9,16 +9,20 @@
 //! | [`results_file`] | `--results-path` of a replay: every finished request |
 //! | [`document`] | `--format json`: one document with everything |
 //! | [`table`] | `--format table`: for people |
+//! | [`profile_table`], [`profile_document`] | what a workload looks like, for people and for programs |
 
 mod document;
 mod json;
 mod metrics_file;
+mod profile;
 mod results_file;
+mod sparkline;
 mod standard_output;
 mod table;
 
 pub use document::document;
 pub use metrics_file::metrics_file;
+pub use profile::{profile_document, profile_table};
 pub use results_file::results_file;
 pub use standard_output::standard_output;
 pub use table::table;

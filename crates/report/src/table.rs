@@ -163,7 +163,7 @@ fn add_latency(table: &mut Table, name: &str, d: Distribution) {
     table.add_row(std::iter::once(name.to_owned()).chain(figures));
 }
 
-fn new_table(header: &[&str]) -> Table {
+pub(crate) fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
@@ -176,7 +176,7 @@ fn new_table(header: &[&str]) -> Table {
 }
 
 /// Figures to the right, and no blanks at the ends of lines.
-fn finished(mut table: Table) -> String {
+pub(crate) fn finished(mut table: Table) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod content;
+pub mod profile;
 pub mod rates;
 pub mod request;
 mod stream;
@@ -12,6 +13,7 @@ pub mod workload;
 
 pub use client::{Client, Conversation, Modalities, Modality, ModalityItems, Prefix, Traffic};
 pub use content::{Content, GroupId, Segment};
+pub use profile::{Profile, ProfileOptions};
 pub use rates::allocate_rates;
 pub use request::{
     Composition, Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound,

@@ -7,14 +7,15 @@ mod replay;
 mod result_file;
 mod run;
 mod simulate;
+mod workload;
 
 use crate::{Exit, arguments};
 use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 8] =
-    ["completion", "convert", "hardware", "help", "models", "presets", "replay", "run"];
+pub(crate) const NAMES: [&str; 9] =
+    ["completion", "convert", "hardware", "help", "models", "presets", "replay", "run", "workload"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Replay(Box<replay::ReplayArgs>),
     /// Make a workload file from something else
     Convert(convert::ConvertArgs),
+    /// Look at descriptions of traffic
+    Workload(workload::WorkloadArgs),
     /// List the models that are known by name
     Models(listing::ListingArgs),
     /// List the GPU types that are known by name
@@ -46,6 +49,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<(), Exit> {
         Command::Run(args) => run::run(*args, findings, words),
         Command::Replay(args) => replay::run(*args, findings, words),
         Command::Convert(args) => convert::run(args, findings),
+        Command::Workload(args) => workload::run(args, findings),
         Command::Models(_) => listing::models(findings),
         Command::Hardware(_) => listing::hardware(findings),
         Command::Presets(_) => listing::presets(findings),

@@ -83,7 +83,8 @@ impl OutputFlags {
     }
 }
 
-fn one_of<T: Copy + Default>(
+/// One of some words; one that is not known is noted.
+pub(crate) fn one_of<T: Copy + Default>(
     what: &str,
     given: Option<String>,
     known: &[(&str, T)],

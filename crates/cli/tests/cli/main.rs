@@ -6,3 +6,4 @@ mod command_line;
 mod convert;
 mod results;
 mod support;
+mod workload;

@@ -10,7 +10,7 @@ mod cluster;
 pub mod files;
 mod kv_blocks;
 mod model;
-mod trace;
+pub(crate) mod trace;
 mod workload;
 
 pub use check::{Setting, Source};

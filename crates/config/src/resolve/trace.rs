@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 /// Counters that include tiers below the GPU.
@@ -86,7 +86,7 @@ pub(super) fn read(check: &mut Check, options: &TraceOptions) -> Option<Trace> {
     // The data is opened even when the header is wrong, so that both are told.
     let header = header.and_then(|path| {
         let text = super::read(check, "--trace-header", path, true)?;
-        header_from(check, &text, path)
+        header_from(check, &text, &path.display().to_string())
     });
     let data = data.and_then(|path| match File::open(path) {
         Ok(file) => Some((file, path)),
@@ -96,10 +96,27 @@ pub(super) fn read(check: &mut Check, options: &TraceOptions) -> Option<Trace> {
         }
     });
     let (header, (file, path)) = (header?, data?);
-    match Trace::read(header, BufReader::new(file)) {
+    rows(check, header, BufReader::new(file), &path.display().to_string())
+}
+
+/// The header of a trace from the contents of its file.
+pub(crate) fn header(text: &str, file_name: &str) -> Result<(TraceHeader, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut check = Check::default();
+    let header = header_from(&mut check, text, file_name);
+    header.map(|header| (header, check.warnings)).ok_or(check.problems)
+}
+
+/// The rows of a trace from the contents of their file.
+pub(crate) fn with_rows(header: TraceHeader, data: &[u8], file_name: &str) -> Result<Trace, Vec<Diagnostic>> {
+    let mut check = Check::default();
+    rows(&mut check, header, data, file_name).ok_or(check.problems)
+}
+
+fn rows(check: &mut Check, header: TraceHeader, data: impl BufRead, file_name: &str) -> Option<Trace> {
+    match Trace::read(header, data) {
         Ok(trace) => Some(trace),
         Err(error) => {
-            let in_file = |message: String| Diagnostic::new(message).in_file(path.display().to_string());
+            let in_file = |message: String| Diagnostic::new(message).in_file(file_name);
             check.problems.extend(error.problems.iter().map(|problem| in_file(problem.to_string())));
             if error.more > 0 {
                 check.problem(in_file(format!("and {} more problems", error.more)));
@@ -119,9 +136,8 @@ fn named<'a>(check: &mut Check, flag: &str, path: Option<&'a Path>) -> Option<&'
     path
 }
 
-fn header_from(check: &mut Check, text: &str, path: &Path) -> Option<TraceHeader> {
-    let file_name = path.display().to_string();
-    let file: Header = match yaml::from_str(text, &file_name) {
+fn header_from(check: &mut Check, text: &str, file_name: &str) -> Option<TraceHeader> {
+    let file: Header = match yaml::from_str(text, file_name) {
         Ok(file) => file,
         Err(problems) => {
             check.problems.extend(problems);
@@ -129,7 +145,7 @@ fn header_from(check: &mut Check, text: &str, path: &Path) -> Option<TraceHeader
         }
     };
     let before = check.problems.len();
-    let header = Reader { check, file_name: &file_name }.header(file);
+    let header = Reader { check, file_name }.header(file);
     (check.problems.len() == before).then_some(header)
 }
 
