@@ -59,7 +59,7 @@ impl Client {
     /// Whether it stops sending by itself.
     pub fn is_bounded(&self) -> bool {
         match &self.traffic {
-            Traffic::Rate { per_us, .. } => {
+            Traffic::Rate { per_us, .. } | Traffic::Stage { per_us } => {
                 *per_us <= 0.0
                     || self.conversation.is_some_and(|conversation| conversation.single_session)
                     || (!self.active.is_empty() && self.active.iter().all(Window::is_bounded))
@@ -166,6 +166,12 @@ pub enum Traffic {
         requests: u64,
         /// Over which time; at least 1 µs per request.
         duration: Tick,
+    },
+    /// A Poisson process in a stage of a benchmark. Its gaps come from the client's own stream, whose first draw, in
+    /// which `Counted` finds the seed of its gaps, is left unused.
+    Stage {
+        /// Requests per microsecond.
+        per_us: f64,
     },
     /// Like `Rate`, with a process of its own in every phase.
     Phases(Arc<[Phase]>),

@@ -195,7 +195,7 @@ proptest! {
         let requests = run(&mut *source, Tick::from_us(500), end);
         let sends = |client: &Client| match client.traffic {
             Traffic::Rate { per_us, .. } => per_us > 0.0 && workload.horizon > Tick::ZERO,
-            Traffic::Phases(_) | Traffic::Counted { .. } => unreachable!("the strategy makes none"),
+            Traffic::Phases(_) | Traffic::Counted { .. } | Traffic::Stage { .. } => unreachable!("the strategy makes none"),
             Traffic::Concurrency { users, .. } => users > 0,
         };
         if let Some(max) = workload.max_requests {

@@ -1,9 +1,9 @@
-//! Where a command that makes one text puts it.
+//! Files of commands that make one text from another.
 
 use crate::{Exit, printer};
 use blis::Diagnostic;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug)]
 pub(crate) struct ResultFile {
@@ -22,5 +22,19 @@ impl ResultFile {
                 Diagnostic::new(format!("--output: cannot write {}: {error}", path.display())).into()
             }),
         }
+    }
+}
+
+/// The text of a file that a flag has to name, and its name.
+///
+/// # Errors
+/// The flag is missing; the file cannot be read.
+pub(crate) fn read(flag: &str, path: Option<&Path>) -> Result<(String, String), Vec<Diagnostic>> {
+    let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) else {
+        return Err(vec![Diagnostic::new(format!("{flag} is missing"))]);
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((text, path.display().to_string())),
+        Err(error) => Err(vec![Diagnostic::new(format!("{flag}: cannot read {}: {error}", path.display()))]),
     }
 }

@@ -1,7 +1,9 @@
 //! Workload files made from something else.
 
+mod inference_perf;
 mod preset;
 
+pub use inference_perf::inference_perf;
 pub use preset::{PresetOptions, preset};
 
 use crate::Diagnostic;

@@ -4,6 +4,7 @@
 
 mod cohort;
 mod entry;
+mod inference_perf;
 mod lengths;
 mod reader;
 pub(crate) mod schema;
@@ -52,6 +53,15 @@ pub struct WorkloadFile {
 /// # Errors
 /// Everything that is wrong with it, with line and column where one place is to blame.
 pub fn read(text: &str, file_name: &str, overrides: Overrides) -> Result<WorkloadFile, Vec<Diagnostic>> {
+    let (file, mut reader) = parse(text, file_name)?;
+    let workload = reader.workload(&file, overrides);
+    reader.must_end(&workload);
+    let Reader { problems, warnings, .. } = reader;
+    if problems.is_empty() { Ok(WorkloadFile { workload, warnings }) } else { Err(problems) }
+}
+
+/// The keys of a file, in terms of version 2.
+fn parse<'n>(text: &str, file_name: &'n str) -> Result<(File, Reader<'n>), Vec<Diagnostic>> {
     let mut reader = Reader::new(Some(file_name));
     if text.trim().is_empty() {
         reader.report(&At::file(), "the file is empty");
@@ -59,10 +69,29 @@ pub fn read(text: &str, file_name: &str, overrides: Overrides) -> Result<Workloa
     }
     let mut file: File = yaml::from_str(text, file_name)?;
     reader.upgrade(&mut file);
-    let workload = reader.workload(&file, overrides);
-    reader.must_end(&workload);
-    let Reader { problems, warnings, .. } = reader;
-    if problems.is_empty() { Ok(WorkloadFile { workload, warnings }) } else { Err(problems) }
+    Ok((file, reader))
+}
+
+/// A file with its `inference_perf` block written out as clients, and what its author should know.
+///
+/// # Errors
+/// Everything that is wrong with the file.
+pub(crate) fn expand_inference_perf(
+    text: &str,
+    file_name: &str,
+) -> Result<(File, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let (file, mut reader) = parse(text, file_name)?;
+    let at = At::file().key("inference_perf", file.inference_perf.as_ref());
+    reader.one_source(&file);
+    let Some(block) = &file.inference_perf else {
+        reader.report(&at, "is missing; there is nothing to write out");
+        return Err(reader.problems);
+    };
+    let benchmark = reader.inference_perf(&at, &block.value);
+    match benchmark.filter(|_| reader.problems.is_empty()) {
+        Some(benchmark) => Ok((benchmark.expand(&file), reader.warnings)),
+        None => Err(reader.problems),
+    }
 }
 
 /// Checks a file that was not read but made. It need not say when it ends.
@@ -108,10 +137,11 @@ impl Reader<'_> {
             file.servegen_data.is_some(),
             &top.key("servegen_data", file.servegen_data.as_ref()),
         );
-        self.refuse_block(
-            file.inference_perf.is_some(),
-            &top.key("inference_perf", file.inference_perf.as_ref()),
-        );
+        let benchmark = file.inference_perf.as_ref().and_then(|given| {
+            let at = top.key("inference_perf", Some(given));
+            self.inference_perf(&at, &given.value)
+        });
+        self.one_source(file);
         self.word(&top, "category", &file.category, &CATEGORIES);
         if let Some(targets) = &file.goodput_slo_targets {
             let at = top.key("goodput_slo_targets", Some(targets));
@@ -130,8 +160,13 @@ impl Reader<'_> {
             return workload;
         }
         let aggregate = file.aggregate_rate.as_ref().map_or(0.0, |rate| rate.value);
-        let templates = with_traffic(populations, aggregate, horizon);
-        workload.clients = templates.iter().flat_map(Population::members).collect();
+        workload.clients = if let Some(benchmark) = benchmark {
+            inference_perf::warn_of_rate(self, &top, &file.aggregate_rate, &benchmark);
+            benchmark.clients()
+        } else {
+            let templates = with_traffic(populations, aggregate, horizon);
+            templates.iter().flat_map(Population::members).collect()
+        };
         if let Some(timeout) = overrides.timeout {
             workload.clients.iter_mut().for_each(|client| client.timeout = timeout);
         }
@@ -157,6 +192,23 @@ impl Reader<'_> {
                 Diagnostic::new("the workload never ends: neither num_requests nor horizon bounds it")
                     .with_help("give one of them here, or --num-requests or --horizon"),
             );
+        }
+    }
+
+    /// The blocks bring all clients of a file.
+    fn one_source(&mut self, file: &File) {
+        let given = [
+            ("clients", file.clients.as_ref().is_some_and(|list| !list.is_empty())),
+            ("cohorts", file.cohorts.as_ref().is_some_and(|list| !list.is_empty())),
+            ("servegen_data", file.servegen_data.is_some()),
+            ("inference_perf", file.inference_perf.is_some()),
+        ];
+        let given: Vec<_> = given.iter().filter(|(_, is_given)| *is_given).map(|(key, _)| *key).collect();
+        let has_block = file.servegen_data.is_some() || file.inference_perf.is_some();
+        if has_block && given.len() > 1 {
+            let message =
+                format!("{} are given; a block describes all traffic of a file", given.join(" and "));
+            self.report(&At::file(), message);
         }
     }
 

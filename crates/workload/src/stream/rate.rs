@@ -12,7 +12,7 @@ use crate::client::{Client, Traffic};
 use crate::window::{Phase, Window};
 use blis_kernel::Tick;
 use blis_kernel::rng::{GoRand, Stream};
-use blis_kernel::samplers::{ArrivalSampler, CountedGaps};
+use blis_kernel::samplers::{ArrivalProcess, ArrivalSampler, CountedGaps};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
@@ -229,6 +229,11 @@ impl RateClients {
             match &client.traffic {
                 Traffic::Rate { per_us, process } if *per_us > 0.0 => {
                     begin(Gaps::Endless(process.sampler(*per_us)), Stream::new(rng.int63()));
+                }
+                Traffic::Stage { per_us } if *per_us > 0.0 => {
+                    let mut stream = Stream::new(rng.int63());
+                    stream.open().int63();
+                    begin(Gaps::Endless(ArrivalProcess::Poisson.sampler(*per_us)), stream);
                 }
                 Traffic::Counted { requests, duration } => {
                     let mut stream = Stream::new(rng.int63());

@@ -1,5 +1,6 @@
 //! `blis convert`: workload files from something else, one file per kind.
 
+mod inference_perf;
 mod preset;
 
 use crate::commands::result_file::ResultFile;
@@ -23,6 +24,9 @@ pub(crate) struct ConvertArgs {
 enum Kind {
     /// Write a preset as a workload file
     Preset(preset::PresetArgs),
+    /// Write the stages and prompts of a benchmark as plain clients
+    #[command(alias = "infperf")]
+    InferencePerf(inference_perf::InferencePerfArgs),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -32,6 +36,7 @@ enum Kind {
 pub(crate) fn run(args: ConvertArgs, findings: Findings) -> Result<(), Exit> {
     match args.kind {
         Kind::Preset(args) => preset::run(args, findings),
+        Kind::InferencePerf(args) => inference_perf::run(&args, findings),
         Kind::Other(words) => {
             let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
             let command = arguments::command();
