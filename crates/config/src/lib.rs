@@ -7,6 +7,7 @@ pub mod model_config;
 pub mod options;
 pub mod quantity;
 pub mod resolve;
+mod servegen;
 pub mod traffic_file;
 pub mod workload_file;
 pub mod yaml;

@@ -2,9 +2,11 @@
 
 mod inference_perf;
 mod preset;
+mod servegen;
 
 pub use inference_perf::inference_perf;
 pub use preset::{PresetOptions, preset};
+pub use servegen::{ServegenOptions, servegen};
 
 use crate::Diagnostic;
 use crate::workload_file::schema::File;

@@ -13,7 +13,7 @@ mod tests;
 pub(crate) mod writer;
 
 use crate::diagnostic::Diagnostic;
-use crate::yaml;
+use crate::{servegen, yaml};
 use blis_kernel::Tick;
 use blis_workload::rates::{Share, at_rate, constant_rates, window_rates};
 use blis_workload::{Phase, Traffic, Window, Workload};
@@ -133,15 +133,13 @@ impl Reader<'_> {
 
     fn workload(&mut self, file: &File, overrides: Overrides) -> Workload {
         let top = At::file();
-        self.refuse_block(
-            file.servegen_data.is_some(),
-            &top.key("servegen_data", file.servegen_data.as_ref()),
-        );
+        let seed = overrides.seed.or(file.seed.map(|seed| seed.0)).unwrap_or(0);
+        let expanded = self.servegen(file, seed);
+        let file = expanded.as_ref().unwrap_or(file);
         let benchmark = file.inference_perf.as_ref().and_then(|given| {
             let at = top.key("inference_perf", Some(given));
             self.inference_perf(&at, &given.value)
         });
-        self.one_source(file);
         self.word(&top, "category", &file.category, &CATEGORIES);
         if let Some(targets) = &file.goodput_slo_targets {
             let at = top.key("goodput_slo_targets", Some(targets));
@@ -154,7 +152,6 @@ impl Reader<'_> {
         let max_requests = overrides.max_requests.unwrap_or(max_requests);
 
         let populations = self.populations(file);
-        let seed = overrides.seed.or(file.seed.map(|seed| seed.0)).unwrap_or(0);
         let mut workload = Workload { seed, clients: Vec::new(), horizon, max_requests };
         if !self.problems.is_empty() {
             return workload;
@@ -212,9 +209,46 @@ impl Reader<'_> {
         }
     }
 
-    fn refuse_block(&mut self, is_given: bool, at: &At) {
-        if is_given {
-            self.report(at, "is not available yet; describe the traffic with clients and cohorts");
+    /// A file whose cohorts lie in a folder, with those cohorts. Checks beside it that nothing else brings clients.
+    fn servegen(&mut self, file: &File, seed: i64) -> Option<File> {
+        self.one_source(file);
+        let given = file.servegen_data.as_ref()?;
+        let at = At::file().key("servegen_data", Some(given));
+        let data = &given.value;
+        for (key, legacy) in [
+            ("time_window", &data.time_window),
+            ("span_start", &data.span_start),
+            ("span_end", &data.span_end),
+        ] {
+            if legacy.is_some() {
+                self.warn(&at.key(key, legacy.as_ref()), "is unused");
+            }
+        }
+        let seconds = |reader: &mut Self, key, value, least, default| {
+            let seconds = reader.whole(&at, key, value, i64::MIN..=servegen::MAX_SPAN_S);
+            seconds.filter(|&seconds| seconds >= least).unwrap_or(default)
+        };
+        let window_s =
+            seconds(self, "window_duration_secs", &data.window_duration_secs, 1, servegen::DEFAULT_WINDOW_S);
+        let drain_s =
+            seconds(self, "drain_timeout_secs", &data.drain_timeout_secs, 0, servegen::DEFAULT_DRAIN_S);
+        let Some(path) = data.path.as_ref().filter(|path| !path.value.is_empty()) else {
+            self.report(&at.key("path", data.path.as_ref()), "is missing");
+            return None;
+        };
+        if !self.problems.is_empty() {
+            return None;
+        }
+        let settings = servegen::Settings { path: path.value.as_str().into(), window_s, drain_s, seed };
+        match servegen::cohorts(&settings) {
+            Ok(made) => {
+                self.warnings.extend(made.warnings);
+                Some(servegen::file_of(file, made.kind, made.entries, seed))
+            }
+            Err(problems) => {
+                self.problems.extend(problems);
+                None
+            }
         }
     }
 

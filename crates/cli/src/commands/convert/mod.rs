@@ -2,6 +2,7 @@
 
 mod inference_perf;
 mod preset;
+mod servegen;
 
 use crate::commands::result_file::ResultFile;
 use crate::flags::Findings;
@@ -27,6 +28,8 @@ enum Kind {
     /// Write the stages and prompts of a benchmark as plain clients
     #[command(alias = "infperf")]
     InferencePerf(inference_perf::InferencePerfArgs),
+    /// Write ServeGen data, measured figures of many clients, as cohorts
+    Servegen(servegen::ServegenArgs),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -37,6 +40,7 @@ pub(crate) fn run(args: ConvertArgs, findings: Findings) -> Result<(), Exit> {
     match args.kind {
         Kind::Preset(args) => preset::run(args, findings),
         Kind::InferencePerf(args) => inference_perf::run(&args, findings),
+        Kind::Servegen(args) => servegen::run(args, findings),
         Kind::Other(words) => {
             let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
             let command = arguments::command();
