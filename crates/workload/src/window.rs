@@ -43,7 +43,8 @@ impl Window {
     }
 
     /// Whether it has a tick in common with `other` when only the first occurrences, and later ones that begin before
-    /// `horizon`, count. Two windows that repeat do so in the same rhythm.
+    /// `horizon`, count. Two windows that repeat do so in the same rhythm and lie within
+    /// its first period.
     pub fn overlaps(&self, other: &Self, horizon: Tick) -> bool {
         let meet = |a: (Tick, Tick), b: (Tick, Tick)| a.0 < b.1 && b.0 < a.1;
         match (self.every, other.every) {
