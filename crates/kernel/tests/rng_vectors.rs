@@ -1,6 +1,6 @@
 //! Law: a stream is, draw for draw, the one that Go's `math/rand` gives for the same seed.
 
-use blis_kernel::rng::{GoRand, fnv1a_64, stream_seed};
+use blis_kernel::rng::{GoRand, first_draws, fnv1a_64, stream_seed};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -158,6 +158,14 @@ proptest! {
         filled.fill_intn(n, &mut out);
         prop_assert_eq!(values, out);
         prop_assert_eq!(&drawn, &filled);
+    }
+
+    /// Law: the first draws are the first draws.
+    #[test]
+    fn first_draws_need_no_generator(seed: i64, count in 0usize..700) {
+        let mut rng = GoRand::new(seed);
+        let drawn: Vec<i64> = (0..count).map(|_| rng.int63()).collect();
+        prop_assert_eq!(first_draws(seed, count), drawn);
     }
 
     /// Law: a bounded draw lies below its bound, beyond 31 bits too.

@@ -18,13 +18,25 @@ use crate::request::{
 };
 use crate::tokens;
 use crate::workload::Workload;
-use blis_kernel::rng::{GoRand, stream_seed};
+use blis_kernel::rng::{GoRand, Stream, stream_seed};
 use blis_kernel::samplers::LengthSampler;
 use blis_kernel::{RequestName, Tick};
 use conversation::Conversations;
 use rate::{Item, RateClients, Sent};
 use sessions::Sessions;
 use users::Users;
+
+/// Up to so many clients, users or conversations (10 MB) keep their generators.
+const KEEP_OPEN: usize = 2_048;
+/// A stream of more draws than this keeps its generator, because computing it again would take too long (3 µs).
+const KEEP_BEYOND: u64 = 8_192;
+
+/// Lets go of the memory of a generator that is cheap to compute again.
+fn put_aside(stream: &mut Stream) {
+    if stream.draws() <= KEEP_BEYOND {
+        stream.put_aside();
+    }
+}
 
 /// What all requests of one client have in common.
 #[derive(Clone, Debug)]

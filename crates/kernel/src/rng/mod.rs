@@ -22,6 +22,18 @@ pub fn stream_seed(master: i64, name: &str) -> i64 {
     if name == "workload" { master } else { master ^ fnv1a_64(name) as i64 }
 }
 
+/// The first `count` draws of [`GoRand::int63`] from the stream of a seed. Of few draws only the cells that they need
+/// are computed.
+pub fn first_draws(seed: i64, count: usize) -> Vec<i64> {
+    if count > TAP {
+        let mut rng = GoRand::new(seed);
+        return (0..count).map(|_| rng.int63()).collect();
+    }
+    // The taps of the first draws are cells that no draw has changed yet.
+    let draw = |i| seed::cell(seed, i).wrapping_add(seed::cell(seed, i + LEN - TAP));
+    (0..count).map(|i| (draw(i) & (u64::MAX >> 1)) as i64).collect()
+}
+
 /// The 64-bit FNV-1a hash of a text.
 pub fn fnv1a_64(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))

@@ -56,12 +56,22 @@ const fn multiply(a: u32, b: u32) -> u32 {
     ((folded & MODULUS) + (folded >> 31)) as u32
 }
 
-/// The cells of a seed in order of use.
-pub(super) fn cells(seed: i64) -> [u64; LEN] {
-    let start = match seed.rem_euclid(MODULUS as i64) {
+fn start(seed: i64) -> u32 {
+    match seed.rem_euclid(MODULUS as i64) {
         0 => ZERO_SEED,
         s => s as u32,
-    };
+    }
+}
+
+/// One of the cells of a seed.
+pub(super) fn cell(seed: i64, place: usize) -> u64 {
+    let value = |k: usize| u64::from(multiply(start(seed), RECIPE.powers[k][place]));
+    RECIPE.cooked[place] ^ value(0) << 40 ^ value(1) << 20 ^ value(2)
+}
+
+/// The cells of a seed in order of use.
+pub(super) fn cells(seed: i64) -> [u64; LEN] {
+    let start = start(seed);
     let mut cells = RECIPE.cooked;
     for (k, shift) in [(0, 40), (1, 20), (2, 0)] {
         for (cell, &power) in cells.iter_mut().zip(&RECIPE.powers[k]) {

@@ -1,6 +1,7 @@
 //! Lengths in tokens (also counts, percentages and think times): whole numbers from a distribution.
 
 use crate::rng::GoRand;
+use std::sync::Arc;
 
 /// Draws lengths. Bounds of 0 or less mean "none" except for [`Self::Gaussian`].
 #[derive(Clone, Debug, PartialEq)]
@@ -106,12 +107,12 @@ fn bounded(value: i64, min: i64, max: i64) -> i64 {
     if max > 0 { value.min(max) } else { value }
 }
 
-/// A table of values with their probabilities.
+/// A table of values with their probabilities. Copies share it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmpiricalLengths {
-    values: Vec<i64>,
+    values: Arc<[i64]>,
     /// Probability of this value or a smaller one; the last is 1.
-    cumulative: Vec<f64>,
+    cumulative: Arc<[f64]>,
 }
 
 impl EmpiricalLengths {
@@ -139,7 +140,7 @@ impl EmpiricalLengths {
         if let Some(last) = cumulative.last_mut() {
             *last = 1.0;
         }
-        Self { values: pairs.into_iter().map(|(value, _)| value).collect(), cumulative }
+        Self { values: pairs.into_iter().map(|(value, _)| value).collect(), cumulative: cumulative.into() }
     }
 
     fn draw(&self, rng: &mut GoRand) -> i64 {
@@ -235,8 +236,8 @@ mod tests {
     #[test]
     fn equal_table_values_add_their_weights() {
         let table = EmpiricalLengths::new([(7, 1.0), (3, 2.0), (7, 1.0)]);
-        assert_eq!(table.values, [3, 7]);
-        assert_eq!(table.cumulative, [0.5, 1.0]);
+        assert_eq!(*table.values, [3, 7]);
+        assert_eq!(*table.cumulative, [0.5, 1.0]);
     }
 
     /// Law: the order of primitive draws is part of a seed's meaning.

@@ -7,21 +7,16 @@
 //! Of many clients most have drawn little at any time: their generators are put aside between requests.
 
 use super::conversation::{Conversations, Round};
-use super::{Draft, Shape};
+use super::{Draft, KEEP_OPEN, Shape, put_aside};
 use crate::client::{Client, Traffic};
 use crate::window::{Phase, Window};
 use blis_kernel::Tick;
-use blis_kernel::rng::{GoRand, Stream};
+use blis_kernel::rng::{GoRand, Stream, first_draws};
 use blis_kernel::samplers::{ArrivalProcess, ArrivalSampler, CountedGaps};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
-
-/// Up to so many processes (10 MB) keep their generators.
-const KEEP_OPEN: usize = 2_048;
-/// A stream of more draws than this keeps its generator, because computing it again would take too long (3 µs).
-const KEEP_BEYOND: u64 = 8_192;
 
 /// What arrives.
 pub(super) enum Item {
@@ -141,13 +136,9 @@ impl Sender {
 
     /// Lets go of the memory of generators that are cheap to compute again.
     fn put_aside(&mut self) {
-        if self.rng.draws() <= KEEP_BEYOND {
-            self.rng.put_aside();
-        }
-        if let Gaps::Counted(gaps) = &mut self.gaps
-            && gaps.stream().draws() <= KEEP_BEYOND
-        {
-            gaps.stream().put_aside();
+        put_aside(&mut self.rng);
+        if let Gaps::Counted(gaps) = &mut self.gaps {
+            put_aside(gaps.stream());
         }
     }
 }
@@ -242,9 +233,7 @@ impl RateClients {
                     begin(Gaps::Counted(Box::new(gaps)), stream);
                 }
                 Traffic::Phases(phases) => {
-                    let mut own = GoRand::new(rng.int63());
-                    for phase in 0..phases.len() {
-                        let seed = own.int63();
+                    for (phase, seed) in first_draws(rng.int63(), phases.len()).into_iter().enumerate() {
                         sending.add_phase(index, phases, phase, seed, shapes);
                     }
                 }

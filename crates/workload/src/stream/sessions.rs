@@ -4,14 +4,15 @@
 //! their order, the conversations of a client in the order of their names. Draws per round: input length, output
 //! length, input ids, output ids.
 
-use super::Shape;
 use super::conversation::{Drafts, Round};
 use super::rate::{Item, RateClients};
+use super::{KEEP_OPEN, Shape, put_aside};
 use crate::client::Conversation;
 use crate::content::{Content, Segment};
 use crate::request::{RequestEnd, RequestSpec, SessionId, SessionRound};
-use blis_kernel::rng::GoRand;
+use blis_kernel::rng::{GoRand, Stream};
 use blis_kernel::{FollowUpName, RequestName, Tick};
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::vec;
 
@@ -21,8 +22,8 @@ const SEED_OFFSET: i64 = 7919;
 struct Live {
     shape: usize,
     conversation: Conversation,
-    rng: Option<Box<GoRand>>,
-    seed: i64,
+    /// Of its later rounds.
+    rng: Stream,
     round: u32,
     /// Answer tokens that the current round will get.
     planned: u32,
@@ -36,7 +37,8 @@ pub(super) struct Sessions {
     /// Number of the first.
     first: u32,
     names: Vec<Arc<str>>,
-    live: Vec<Option<Box<Live>>>,
+    /// By place in `names`.
+    live: FxHashMap<u32, Box<Live>>,
     /// Of those that have not begun, in the order in which they will.
     seeds: vec::IntoIter<i64>,
     is_closed_loop: bool,
@@ -62,7 +64,7 @@ impl Sessions {
         Self {
             first,
             names: Vec::new(),
-            live: Vec::new(),
+            live: FxHashMap::default(),
             seeds: seeds.into_iter(),
             is_closed_loop,
             horizon,
@@ -112,21 +114,19 @@ impl Sessions {
             let live = Live {
                 shape,
                 conversation,
-                rng: None,
-                seed,
+                rng: Stream::new(seed),
                 round,
                 planned: spec.output_tokens,
                 answer_uid: uid,
                 history,
             };
-            self.live[(session.0 - self.first) as usize] = Some(Box::new(live));
+            self.live.insert(session.0 - self.first, Box::new(live));
         }
         Some(RequestSpec { session: Some(SessionRound { session, round }), ..spec })
     }
 
     fn begin(&mut self, drafts: &Drafts) -> SessionId {
         self.names.push(name(drafts.number).into());
-        self.live.push(None);
         SessionId(self.first + self.names.len() as u32 - 1)
     }
 
@@ -139,25 +139,29 @@ impl Sessions {
         at: Tick,
         end: RequestEnd,
     ) -> Option<RequestSpec> {
-        let place = (ended.session.0 - self.first) as usize;
-        let live = self.live[place].as_mut()?;
-        assert_eq!(ended.round, live.round, "round that ended of {}", self.names[place]);
+        let place = ended.session.0 - self.first;
+        let is_crowded = self.live.len() > KEEP_OPEN;
+        let live = self.live.get_mut(&place)?;
+        let session_name = &self.names[place as usize];
+        assert_eq!(ended.round, live.round, "round that ended of {session_name}");
         let arrival = at + live.conversation.think_time;
         let RequestEnd::Completed { output_tokens } = end else {
-            self.live[place] = None;
+            self.live.remove(&place);
             return None;
         };
         if live.round + 1 == live.conversation.max_rounds || arrival > self.horizon {
-            self.live[place] = None;
+            self.live.remove(&place);
             return None;
         }
         self.followed_up += 1;
         live.round += 1;
         let form = &shapes[live.shape];
-        let seed = live.seed;
-        let draft = form.draw_follow_up(live.rng.get_or_insert_with(|| Box::new(GoRand::new(seed))));
+        let draft = form.draw_follow_up(live.rng.open());
+        if is_crowded {
+            put_aside(&mut live.rng);
+        }
         let name = RequestName::FollowUp(Arc::new(FollowUpName {
-            session: Arc::clone(&self.names[place]),
+            session: Arc::clone(session_name),
             round: live.round,
             counter: self.followed_up,
         }));
@@ -207,12 +211,40 @@ fn seeds(seed: i64, shapes: &[Shape], mut arrivals: RateClients, left: u64) -> V
             begun.push((shapes[sent.shape].labels, drafts.number));
         }
     }
-    let mut order: Vec<usize> = (0..begun.len()).collect();
-    order.sort_by_cached_key(|&i| (begun[i].0, name(begun[i].1)));
+    let mut order: Vec<u32> = (0..begun.len() as u32).collect();
+    order.sort_by_key(|&i| {
+        let (client, number) = begun[i as usize];
+        (client, alphabetical(number))
+    });
     let mut rng = GoRand::new(seed.wrapping_add(SEED_OFFSET));
     let mut seeds = vec![0; begun.len()];
     for i in order {
-        seeds[i] = rng.int63();
+        seeds[i as usize] = rng.int63();
     }
     seeds
+}
+
+/// Sorts numbers that are not negative as their decimal digits do: "10" before "9", and "1" before "10".
+fn alphabetical(number: i64) -> (u64, u32) {
+    // A number of 63 bits has up to 19 digits, and any number of 19 digits fits 64 bits.
+    let digits = number.checked_ilog10().map_or(1, |log| log + 1);
+    (number as u64 * 10_u64.pow(19 - digits), digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::alphabetical;
+    use blis_kernel::rng::GoRand;
+
+    /// Law: the key orders numbers as their names are ordered.
+    #[test]
+    fn the_key_is_that_of_the_name() {
+        let mut rng = GoRand::new(1);
+        let mut numbers: Vec<i64> = (0..2_000).map(|i| rng.int63() >> (i % 63)).collect();
+        numbers.extend([0, 1, 9, 10, 100, 99, i64::MAX]);
+        let mut by_name = numbers.clone();
+        by_name.sort_by_key(|&number| super::name(number));
+        numbers.sort_by_key(|&number| alphabetical(number));
+        assert_eq!(numbers, by_name);
+    }
 }

@@ -3,11 +3,11 @@
 //! A stream of its own (seed + 10007) gives each user in order the seed of the first request and the seed of all
 //! later ones. Draws per request: input length, output length, input ids, output ids.
 
-use super::Shape;
+use super::{KEEP_OPEN, Shape, put_aside};
 use crate::client::Traffic;
 use crate::request::{RequestEnd, RequestSpec, SessionId, SessionRound};
 use crate::workload::Workload;
-use blis_kernel::rng::GoRand;
+use blis_kernel::rng::{GoRand, Stream};
 use blis_kernel::{FollowUpName, RequestName, Tick};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,9 +21,8 @@ struct User {
     name: Arc<str>,
     think_time: Tick,
     first_seed: i64,
-    later_seed: i64,
-    /// Stream of the later requests, from the first of them on.
-    later: Option<Box<GoRand>>,
+    /// Stream of the later requests.
+    later: Stream,
     round: u32,
     live: bool,
 }
@@ -62,8 +61,7 @@ impl Users {
                     name: format!("concurrency_{}_user_{number}", client.labels.client).into(),
                     think_time,
                     first_seed,
-                    later_seed,
-                    later: None,
+                    later: Stream::new(later_seed),
                     round: 0,
                     live: true,
                 });
@@ -112,6 +110,7 @@ impl Users {
         at: Tick,
         end: RequestEnd,
     ) -> Option<RequestSpec> {
+        let is_crowded = self.users.len() > KEEP_OPEN;
         let user = &mut self.users[ended.session.0 as usize];
         if !user.live {
             return None;
@@ -126,7 +125,7 @@ impl Users {
         };
         if !goes_on {
             user.live = false;
-            user.later = None;
+            user.later.put_aside();
             return None;
         }
         if let Some(budget) = &mut self.budget {
@@ -134,9 +133,11 @@ impl Users {
         }
         self.followed_up += 1;
         user.round += 1;
-        let seed = user.later_seed;
         let shape = &shapes[user.client];
-        let draft = shape.draw_follow_up(user.later.get_or_insert_with(|| Box::new(GoRand::new(seed))));
+        let draft = shape.draw_follow_up(user.later.open());
+        if is_crowded {
+            put_aside(&mut user.later);
+        }
         let name = RequestName::FollowUp(Arc::new(FollowUpName {
             session: Arc::clone(&user.name),
             round: user.round,
