@@ -359,6 +359,7 @@ impl Instance {
             self.lockstep_leave(slot);
             let request = &mut self.requests[slot as usize];
             request.itl.clear();
+            request.lockstep_itl = Tick::ZERO;
             request.has_first_token = false;
         } else {
             self.leave_lockstep_alone(slot);

@@ -436,11 +436,13 @@ impl Instance {
     /// The request is gone; its slot is vacant.
     pub(crate) fn leave(&mut self, slot: u32, ending: Ending, at: Tick) {
         let request = &self.requests[slot as usize];
+        let decoding = request.itl.iter().fold(request.lockstep_itl, |sum, &itl| sum + itl);
         let ended = Ended {
             handle: request.handle,
             ending,
             at,
             ttft: known(request.recorded_ttft),
+            last_token: known(request.recorded_ttft).map(|ttft| ttft + decoding),
             e2e: None,
             itl_mean_us: 0.0,
             scheduling_delay: known(request.scheduling_delay),
@@ -514,6 +516,7 @@ fn vacant_request() -> Request {
         scheduling_delay: Tick::MAX,
         last_token_at: Tick::ZERO,
         itl: Vec::new(),
+        lockstep_itl: Tick::ZERO,
         lone_evictions: 0,
     }
 }

@@ -240,7 +240,8 @@ impl Instance {
         request.progress = progress;
         request.pace = Pace::Prefill;
         request.last_token_at = self.lockstep.last_end;
-        Some((self.lockstep.settled - joined_step, Tick::from_us(self.lockstep.itl_us - joined_itl_us)))
+        request.lockstep_itl = Tick::from_us(self.lockstep.itl_us - joined_itl_us);
+        Some((self.lockstep.settled - joined_step, request.lockstep_itl))
     }
 
     /// As [`Self::lockstep_leave`], for callers that need no figures.
@@ -265,6 +266,7 @@ impl Instance {
         self.lockstep_leave(slot);
         let request = &mut self.requests[slot as usize];
         request.itl = itl;
+        request.lockstep_itl = Tick::ZERO;
         request.pace = Pace::Alone;
     }
 

@@ -63,6 +63,8 @@ pub struct Ended {
     pub at: Tick,
     /// Time to first token, also of a request that did not finish.
     pub ttft: Option<Tick>,
+    /// From arrival to its last token so far, also of a request that did not finish, without what comes after tokens.
+    pub last_token: Option<Tick>,
     /// End-to-end latency of a completed request.
     pub e2e: Option<Tick>,
     /// Mean time between its tokens, microseconds.
@@ -142,6 +144,8 @@ pub(crate) struct Request {
     pub(crate) last_token_at: Tick,
     /// Inter-token latencies, when it is not in lockstep.
     pub(crate) itl: Vec<Tick>,
+    /// Sum of the inter-token latencies of one that has left the batch from lockstep.
+    pub(crate) lockstep_itl: Tick,
     /// How often it evicted itself while it was alone in the batch.
     pub(crate) lone_evictions: u8,
 }

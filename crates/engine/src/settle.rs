@@ -138,12 +138,14 @@ impl Instance {
         let request = &self.requests[slot as usize];
         let first_token = request.recorded_ttft;
         let overhead = if output > 0 { self.post_decode } else { Tick::ZERO };
+        let last_token = first_token + total;
         let ended = Ended {
             handle: request.handle,
             ending: if capped { Ending::LengthCapped } else { Ending::Completed },
             at: end,
             ttft: known(request.recorded_ttft),
-            e2e: Some(first_token + total + overhead),
+            last_token: Some(last_token),
+            e2e: Some(last_token + overhead),
             itl_mean_us: if intervals == 0 { 0.0 } else { total.as_us() as f64 / intervals as f64 },
             scheduling_delay: known(request.scheduling_delay),
             output_tokens: generated as u32,

@@ -259,6 +259,9 @@ impl<'a> Naive<'a> {
             ending,
             at: Tick::from_us(at),
             ttft: request.recorded_ttft.map(Tick::from_us),
+            last_token: request
+                .recorded_ttft
+                .map(|ttft| Tick::from_us(ttft + request.itl.iter().sum::<i64>())),
             e2e: None,
             itl_mean_us: 0.0,
             scheduling_delay: request.scheduling_delay.map(Tick::from_us),

@@ -383,6 +383,7 @@ impl Naive<'_> {
             ending,
             at: Tick::from_us(end),
             ttft: request.recorded_ttft.map(Tick::from_us),
+            last_token: Some(Tick::from_us(first_token + total)),
             e2e: Some(Tick::from_us(first_token + total + post_decode)),
             itl_mean_us: if intervals == 0 { 0.0 } else { total as f64 / intervals as f64 },
             scheduling_delay: request.scheduling_delay.map(Tick::from_us),
