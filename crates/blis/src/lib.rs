@@ -37,7 +37,7 @@
 //! assert_eq!(problems.len(), 3, "no instances, no such scheduler, no model");
 //! ```
 
-pub use blis_cluster::{Detail, Plan, Progress, Workload};
+pub use blis_cluster::{Detail, Observer, Plan, Progress, Workload};
 pub use blis_config::{
     Diagnostic, Resolved, Setting, Source, Surroundings, catalogue, convert, options, resolve,
 };
@@ -58,6 +58,11 @@ pub fn plan(options: &RunOptions) -> Result<Plan, Vec<Diagnostic>> {
 /// Runs a plan to its end.
 pub fn run(plan: &Plan) -> Outcome {
     blis_cluster::run(plan)
+}
+
+/// Runs a plan to its end while somebody watches.
+pub fn run_observed(plan: &Plan, observer: &mut dyn Observer) -> Outcome {
+    blis_cluster::run_observed(plan, observer)
 }
 
 /// Runs a plan to its end and tells now and then how far it is.

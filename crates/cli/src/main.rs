@@ -7,6 +7,7 @@ mod flags;
 mod logger;
 mod printer;
 mod progress;
+mod trace_file;
 
 use blis_config::diagnostic::Diagnostic;
 use std::io;

@@ -1,6 +1,7 @@
 //! The event loop over all instances: admission, routing, hand-over, conservation.
 
 mod next_events;
+mod observer;
 mod prefix_index;
 mod requests;
 mod run;
@@ -8,5 +9,6 @@ mod signals;
 
 pub mod plan;
 
+pub use observer::{Observer, Progress};
 pub use plan::{AdmissionPlan, Detail, Plan, RoutingPlan, Workload};
-pub use run::{Progress, run, run_with_progress};
+pub use run::{run, run_observed, run_with_progress};

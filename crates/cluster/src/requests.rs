@@ -7,6 +7,8 @@ use blis_workload::RequestSpec;
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) spec: RequestSpec,
+    /// How many arrived before it.
+    pub(crate) number: u64,
     pub(crate) instance: Option<InstanceId>,
 }
 
@@ -18,8 +20,8 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    pub(crate) fn insert(&mut self, spec: RequestSpec) -> u32 {
-        let request = Some(InFlight { spec, instance: None });
+    pub(crate) fn insert(&mut self, spec: RequestSpec, number: u64) -> u32 {
+        let request = Some(InFlight { spec, number, instance: None });
         if let Some(handle) = self.vacant.pop() {
             self.slots[handle as usize] = request;
             handle

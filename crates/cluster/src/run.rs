@@ -6,8 +6,9 @@
 //! request, or, where the end of a request can bring another, in global order of time.
 
 use crate::next_events::NextEvents;
+use crate::observer::{Observer, Progress, ProgressOnly};
 use crate::plan::{AdmissionPlan, Detail, Plan, RoutingPlan};
-use crate::requests::Requests;
+use crate::requests::{InFlight, Requests};
 use crate::signals::Signals;
 use blis_engine::{BlockKeys, Ended, Ending, Instance, Submission};
 use blis_kernel::rng::{GoRand, stream_seed};
@@ -24,19 +25,9 @@ use blis_policy::routing::{
 };
 use blis_policy::scheduling::SchedulerKind;
 use blis_workload::content::{BlockHasher, is_private};
+use blis_workload::trace::{RowStatus, Served};
 use blis_workload::{RequestEnd, RequestSource, RequestSpec};
 use std::collections::VecDeque;
-
-/// How far a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Simulated time.
-    pub now: Tick,
-    /// Requests that arrived.
-    pub injected: u64,
-    /// Requests that ended.
-    pub ended: u64,
-}
 
 /// Requests between two calls of the progress callback.
 const PROGRESS_EVERY_REQUESTS: u64 = 4096;
@@ -48,7 +39,12 @@ pub fn run(plan: &Plan) -> Outcome {
 
 /// Runs a plan to its end and tells now and then how far it is. The callback cannot change anything.
 pub fn run_with_progress(plan: &Plan, progress: &mut dyn FnMut(Progress)) -> Outcome {
-    Cluster::new(plan).run(progress)
+    run_observed(plan, &mut ProgressOnly(progress))
+}
+
+/// Runs a plan to its end while somebody watches.
+pub fn run_observed(plan: &Plan, observer: &mut dyn Observer) -> Outcome {
+    Cluster::new(plan, observer).run()
 }
 
 /// What the gateway does next.
@@ -69,6 +65,7 @@ struct LabelFigures {
 
 struct Cluster<'a> {
     plan: &'a Plan,
+    observer: &'a mut dyn Observer,
     source: Box<dyn RequestSource>,
     next_arrival: Option<RequestSpec>,
     follow_ups: TimerQueue<RequestSpec>,
@@ -97,7 +94,7 @@ struct Cluster<'a> {
 }
 
 impl<'a> Cluster<'a> {
-    fn new(plan: &'a Plan) -> Self {
+    fn new(plan: &'a Plan, observer: &'a mut dyn Observer) -> Self {
         let load = if plan.semantics.load_counts_twice {
             LoadRule::QueuePlusBatchPlusInFlight
         } else {
@@ -129,6 +126,7 @@ impl<'a> Cluster<'a> {
                 },
             ),
             plan,
+            observer,
             source,
             next_arrival: None,
             follow_ups: TimerQueue::default(),
@@ -154,7 +152,8 @@ impl<'a> Cluster<'a> {
         cluster
     }
 
-    fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Outcome {
+    fn run(mut self) -> Outcome {
+        self.observer.begin(&*self.source);
         let reactive = self.source.is_reactive();
         let mut told = 0;
         loop {
@@ -175,7 +174,8 @@ impl<'a> Cluster<'a> {
             }
             if self.injected >= told + PROGRESS_EVERY_REQUESTS {
                 told = self.injected;
-                progress(Progress { now: self.now, injected: self.injected, ended: self.ended });
+                let (now, injected, ended) = (self.now, self.injected, self.ended);
+                self.observer.progress(Progress { now, injected, ended });
             }
         }
         self.bring_up_to_date(Tick::MAX);
@@ -224,9 +224,10 @@ impl<'a> Cluster<'a> {
         } else {
             self.follow_ups.pop().expect("a follow-up that was seen").1
         };
+        let number = self.injected;
         self.injected += 1;
         self.sessions = self.sessions.max(spec.session.map_or(0, |place| place.session.0 + 1));
-        let handle = self.requests.insert(spec);
+        let handle = self.requests.insert(spec, number);
         self.admissions.push_back((now + self.plan.admission_latency, handle));
     }
 
@@ -393,8 +394,7 @@ impl<'a> Cluster<'a> {
     }
 
     fn record_end(&mut self, end: &Ended) {
-        let request = self.requests.remove(end.handle);
-        let spec = request.spec;
+        let InFlight { spec, number, instance } = self.requests.remove(end.handle);
         let (ending, reply) = match end.ending {
             Ending::Completed | Ending::LengthCapped => {
                 (RequestEnding::Completed, Some(RequestEnd::Completed { output_tokens: end.output_tokens }))
@@ -412,21 +412,25 @@ impl<'a> Cluster<'a> {
             itl_mean_us: end.itl_mean_us,
             scheduling_delay: end.scheduling_delay,
             length_capped: end.ending == Ending::LengthCapped,
-            instance: request.instance,
+            instance,
             ..blank_record(&spec, ending)
         });
         if let Some(reply) = reply {
             self.ended += 1;
             self.report_end(&spec, end.at, reply);
         }
+        let status = row_status(ending);
+        let served = Served { first_token: end.ttft, last_token: end.last_token, status };
+        self.observer.ended(number, spec, served, &*self.source);
     }
 
     /// A request ends at the gateway.
     fn turn_away(&mut self, handle: u32, ending: RequestEnding, now: Tick) {
-        let spec = self.requests.remove(handle).spec;
+        let InFlight { spec, number, .. } = self.requests.remove(handle);
         self.ended += 1;
         self.recorder.record(blank_record(&spec, ending));
         self.report_end(&spec, now, RequestEnd::Dropped);
+        self.observer.ended(number, spec, Served::default(), &*self.source);
     }
 
     /// Tells the source, which may answer with the session's next request.
@@ -480,8 +484,9 @@ impl<'a> Cluster<'a> {
         for (_, handle) in
             std::mem::take(&mut self.admissions).into_iter().chain(std::mem::take(&mut self.routings))
         {
-            let spec = self.requests.remove(handle).spec;
+            let InFlight { spec, number, .. } = self.requests.remove(handle);
             self.recorder.record(blank_record(&spec, RequestEnding::InPipeline));
+            self.observer.ended(number, spec, Served::default(), &*self.source);
         }
         let all_ended = self.ended == self.injected && self.next_event().is_none();
         let ending = match deadlock {
@@ -503,6 +508,15 @@ impl<'a> Cluster<'a> {
             session_names,
             trace: None,
         })
+    }
+}
+
+/// How a trace says it.
+fn row_status(ending: RequestEnding) -> RowStatus {
+    match ending {
+        RequestEnding::Completed => RowStatus::Ok,
+        RequestEnding::TimedOut => RowStatus::Timeout,
+        _ => RowStatus::Incomplete,
     }
 }
 

@@ -8,6 +8,8 @@ pub mod options;
 pub mod quantity;
 pub mod resolve;
 mod servegen;
+pub mod think_time;
+pub mod trace_header;
 pub mod traffic_file;
 pub mod workload_file;
 pub mod yaml;

@@ -112,12 +112,11 @@ pub enum Horizon {
 }
 
 /// Where requests come from.
-#[expect(clippy::large_enum_variant, reason = "there is one per run")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Traffic {
     /// Made up from a few figures.
     Synthesised(WorkloadOptions),
-    /// Read from a recorded trace; each row is an arrival of its own.
+    /// Read from a recorded trace.
     Trace(TraceOptions),
 }
 
@@ -172,4 +171,11 @@ pub struct TraceOptions {
     pub header: Option<PathBuf>,
     /// CSV rows. Required.
     pub data: Option<PathBuf>,
+    /// `fixed` (the default): every row arrives at its recorded time. `closed-loop`: a round waits for the answer to the
+    /// one before.
+    pub session_mode: Option<String>,
+    /// Pause between an answer and the next round instead of the recorded ones, ms; closed loop only, 0 = none given.
+    pub think_time_ms: Option<i64>,
+    /// The same as a distribution, see [`crate::think_time`].
+    pub think_time_dist: Option<String>,
 }

@@ -36,6 +36,10 @@ pub struct Semantics {
     pub signals_start_at_zero: bool,
     /// B18: load is queue depth + batch size + in-flight, which counts each request twice. Corrected: in-flight.
     pub load_counts_twice: bool,
+    /// T8: later rounds of a session replayed in a closed loop are requests of their own: named as follow-ups, given
+    /// up after the usual time, their prompts independent unless the trace counts increments. Corrected: each is the
+    /// row that it replays.
+    pub replayed_rounds_are_new: bool,
 }
 
 impl Semantics {
@@ -51,6 +55,7 @@ impl Semantics {
         fp8_rate_for_any_byte: false,
         signals_start_at_zero: false,
         load_counts_twice: false,
+        replayed_rounds_are_new: false,
     };
 
     /// The Go reference's reading (inference-sim, commit f90a1e3a).
@@ -65,6 +70,7 @@ impl Semantics {
         fp8_rate_for_any_byte: true,
         signals_start_at_zero: true,
         load_counts_twice: true,
+        replayed_rounds_are_new: true,
     };
 }
 

@@ -56,6 +56,15 @@ impl Client {
         }
     }
 
+    /// The pause before the next request of one of its sessions.
+    pub fn think_time(&self) -> Tick {
+        match (&self.traffic, self.conversation) {
+            (Traffic::Concurrency { think_time, .. }, _) => *think_time,
+            (_, Some(conversation)) => conversation.think_time,
+            _ => Tick::ZERO,
+        }
+    }
+
     /// Whether it stops sending by itself.
     pub fn is_bounded(&self) -> bool {
         match &self.traffic {

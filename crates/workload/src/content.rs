@@ -41,13 +41,29 @@ pub enum Segment {
         /// How many tokens.
         tokens: u32,
     },
+    /// The tokens of consecutive numbered blocks, as a recording names them: two prompts have the tokens of a block in
+    /// common exactly when both name it.
+    Blocks {
+        /// Number of the first block, below [`BLOCK_LIMIT`]; the others follow it.
+        first: u64,
+        /// How many tokens in all; only the last block may be partly filled.
+        tokens: u32,
+        /// Tokens of a full block, at least 1.
+        block_tokens: u32,
+    },
 }
+
+/// Numbers of blocks lie below this.
+pub const BLOCK_LIMIT: u64 = 1 << 63;
 
 impl Segment {
     /// Number of tokens.
     pub fn tokens(&self) -> u32 {
         match *self {
-            Self::Group { tokens, .. } | Self::Fresh { tokens, .. } | Self::Answer { tokens, .. } => tokens,
+            Self::Group { tokens, .. }
+            | Self::Fresh { tokens, .. }
+            | Self::Answer { tokens, .. }
+            | Self::Blocks { tokens, .. } => tokens,
         }
     }
 }
@@ -72,6 +88,13 @@ pub enum Content {
 }
 
 impl Content {
+    /// Tells the request from every other one of the same source.
+    pub fn uid(&self) -> u64 {
+        match *self {
+            Self::Unique { uid, .. } | Self::Shared { answer_uid: uid, .. } => uid,
+        }
+    }
+
     /// How many tokens of its prefix group the prompt begins with.
     pub fn prefix_tokens(&self) -> u32 {
         match self {

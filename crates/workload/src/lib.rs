@@ -16,7 +16,8 @@ pub use content::{Content, GroupId, Segment};
 pub use profile::{Profile, ProfileOptions};
 pub use rates::allocate_rates;
 pub use request::{
-    Composition, Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound,
+    Composition, DetailKinds, Details, Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId,
+    SessionRound,
 };
 pub use tokens::VOCABULARY;
 pub use trace::{Trace, TraceHeader};

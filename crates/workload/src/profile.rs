@@ -9,7 +9,7 @@ pub use tally::Tally;
 use crate::content::{Content, Segment};
 use crate::request::{Labels, RequestEnd, RequestSource, RequestSpec, SessionRound};
 use blis_kernel::Tick;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
@@ -57,7 +57,7 @@ pub struct Profile {
 /// Tokens of all prompts by where they come from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sharing {
-    /// Of prefix groups.
+    /// Of prefix groups, and of recorded blocks that an earlier prompt has too.
     pub prefix_tokens: u64,
     /// Repeated from earlier rounds of a session.
     pub history_tokens: u64,
@@ -203,6 +203,8 @@ struct Seen {
     classes: Vec<(String, ClassProfile)>,
     /// By number of labels.
     groups: BTreeMap<u32, GroupProfile>,
+    /// Recorded blocks that some prompt had.
+    blocks: FxHashSet<u64>,
 }
 
 impl Seen {
@@ -254,6 +256,16 @@ impl Seen {
                     let group = self.groups.entry(request.labels.0).or_default();
                     group.tokens = group.tokens.max(*length);
                     group.requests += 1;
+                }
+                &Segment::Blocks { first, tokens, block_tokens } => {
+                    for (block, at) in (first..).zip((0..tokens).step_by(block_tokens as usize)) {
+                        let tokens = u64::from(block_tokens.min(tokens - at));
+                        if self.blocks.insert(block) {
+                            self.sharing.fresh_tokens += tokens;
+                        } else {
+                            self.sharing.prefix_tokens += tokens;
+                        }
+                    }
                 }
                 Segment::Fresh { .. } if number + 1 == prompt.len() => self.sharing.fresh_tokens += tokens,
                 Segment::Fresh { .. } | Segment::Answer { .. } => self.sharing.history_tokens += tokens,

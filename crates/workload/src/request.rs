@@ -81,6 +81,26 @@ pub struct Composition {
     pub reason_ratio: f64,
 }
 
+/// What a source knows of a request for traces only.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Details {
+    /// Priority as the server takes it.
+    pub vllm_priority: u32,
+    /// Pause between the answer before and this request of a session.
+    pub think_time: Tick,
+}
+
+/// Which details any request of a source may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DetailKinds {
+    /// [`Details::vllm_priority`].
+    pub vllm_priority: bool,
+    /// [`Details::think_time`].
+    pub think_time: bool,
+    /// Whether prompts begin with [`crate::Segment::Blocks`].
+    pub blocks: bool,
+}
+
 /// How a request ended, as its client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestEnd {
@@ -118,4 +138,14 @@ pub trait RequestSource: Send {
 
     /// The token ids of every prefix group, indexed by [`crate::GroupId`].
     fn groups(&self) -> &[Vec<u32>];
+
+    /// Which details its requests have; known from the start.
+    fn detail_kinds(&self) -> DetailKinds {
+        DetailKinds::default()
+    }
+
+    /// The details of one of its requests.
+    fn details(&self, _request: &RequestSpec) -> Details {
+        Details::default()
+    }
 }

@@ -14,7 +14,8 @@ mod users;
 use crate::client::{Client, Conversation, Modalities, Traffic};
 use crate::content::{Content, GroupId, HEAD_TOKENS, Segment};
 use crate::request::{
-    Composition, Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound,
+    Composition, DetailKinds, Details, Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, SessionId,
+    SessionRound,
 };
 use crate::tokens;
 use crate::workload::Workload;
@@ -171,6 +172,8 @@ impl Draft {
 pub(crate) struct WorkloadStream {
     labels: Vec<Labels>,
     groups: Vec<Vec<u32>>,
+    /// Pauses within the sessions of each client.
+    think_times: Vec<Tick>,
     shapes: Vec<Shape>,
     rate_clients: RateClients,
     /// Requests that rate clients may still send.
@@ -219,6 +222,7 @@ impl WorkloadStream {
         let sessions = Sessions::new(users.len(), seed, &shapes, &rate_clients, bound, horizon);
         Self {
             labels: clients.iter().map(labels).collect(),
+            think_times: clients.iter().map(Client::think_time).collect(),
             groups,
             shapes,
             rate_clients,
@@ -304,5 +308,16 @@ impl RequestSource for WorkloadStream {
 
     fn groups(&self) -> &[Vec<u32>] {
         &self.groups
+    }
+
+    fn detail_kinds(&self) -> DetailKinds {
+        let think_time = self.think_times.iter().any(|&think_time| think_time > Tick::ZERO);
+        DetailKinds { think_time, ..DetailKinds::default() }
+    }
+
+    fn details(&self, request: &RequestSpec) -> Details {
+        let follows = request.session.is_some_and(|place| place.round > 0);
+        let think_time = if follows { self.think_times[request.labels.0 as usize] } else { Tick::ZERO };
+        Details { think_time, ..Details::default() }
     }
 }

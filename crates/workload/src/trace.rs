@@ -1,17 +1,26 @@
 //! Recorded traces (TraceV2): a header and one row per request.
 
+mod blocks;
+mod closed_loop;
+mod export;
 mod header;
 mod problem;
+mod prompts;
 mod read;
 mod replay;
 mod row;
+mod write;
 
+pub use blocks::push_block;
+pub use closed_loop::{ClosedLoop, RoundProblem};
+pub use export::{RowNumbers, RowStatus, Served, TraceExport};
 pub use header::{
     ContextGrowth, GoodputTarget, ObservedKvMetrics, RecordedKvOffload, RecordedSecondaryTier,
     RecordedServer, TRACE_VERSIONS, TimeUnit, TraceHeader, TraceMode,
 };
 pub use problem::{TraceError, TraceProblem};
-pub use row::{TextId, TraceRow};
+pub use row::{BlockRun, OwnRow, RunsId, TextId, TraceRow};
+pub use write::{OptionalColumns, TraceWriter};
 
 use blis_kernel::Tick;
 
@@ -25,6 +34,7 @@ pub struct Trace {
     pub header: TraceHeader,
     rows: Vec<TraceRow>,
     texts: Vec<String>,
+    runs: Vec<BlockRun>,
     /// Lag of the recorded send times behind the arrival clock, microseconds.
     send_base_us: i64,
 }
@@ -38,6 +48,11 @@ impl Trace {
     /// A text that a row refers to.
     pub fn text(&self, id: TextId) -> &str {
         &self.texts[id.0 as usize]
+    }
+
+    /// The blocks that the prompt of a row begins with.
+    pub fn blocks(&self, row: &TraceRow) -> &[BlockRun] {
+        row.blocks.of(&self.runs)
     }
 
     /// When a replay injects a row.

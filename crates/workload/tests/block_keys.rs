@@ -10,9 +10,12 @@ enum Token {
     Value(u32),
     Fresh(u64, u32),
     Answer(u64, u32),
+    Recorded(u64, u32),
 }
 
 const ANSWER_TOKENS: u32 = 40;
+/// Tokens of a recorded block.
+const RECORDED_TOKENS: u32 = 4;
 
 fn groups() -> Vec<Vec<u32>> {
     // The second group begins like the first; the third is the first, cut short.
@@ -44,6 +47,9 @@ fn tokens(content: &Content, input_tokens: u32) -> Vec<Token> {
                 }
                 Segment::Fresh { uid, tokens, .. } => fresh(uid, tokens).collect::<Vec<_>>(),
                 Segment::Answer { uid, tokens } => answer(uid, tokens).collect(),
+                Segment::Blocks { first, tokens, block_tokens } => (0..tokens)
+                    .map(|i| Token::Recorded(first + u64::from(i / block_tokens), i % block_tokens))
+                    .collect(),
             })
             .chain(answer(*answer_uid, ANSWER_TOKENS))
             .collect(),
@@ -58,6 +64,8 @@ fn segment() -> impl Strategy<Value = Segment> {
         }),
         (0u64..6, 0u32..9).prop_map(|(uid, tokens)| Segment::Fresh { uid, tokens, head: head(uid, tokens) }),
         (0u64..3, 0u32..6).prop_map(|(uid, tokens)| Segment::Answer { uid, tokens }),
+        (0u64..4, 0u32..12)
+            .prop_map(|(first, tokens)| { Segment::Blocks { first, tokens, block_tokens: RECORDED_TOKENS } }),
     ]
 }
 

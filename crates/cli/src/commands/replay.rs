@@ -6,6 +6,7 @@ use crate::flags::later::LaterFlags;
 use crate::flags::model::ModelFlags;
 use crate::flags::traffic::TraceFlags;
 use crate::flags::{Findings, SharedFlags};
+use crate::trace_file::TraceFiles;
 use blis_config::RunOptions;
 use clap::Args;
 use std::ffi::OsString;
@@ -34,6 +35,9 @@ struct ReplayFiles {
     /// File for the aggregate figures and a record of every request, JSON
     #[arg(long, value_name = "FILE")]
     metrics_path: Option<PathBuf>,
+    /// Trace of the replay: PREFIX.yaml and PREFIX.csv
+    #[arg(long, value_name = "PREFIX")]
+    trace_output: Option<PathBuf>,
 }
 
 /// # Errors
@@ -44,6 +48,7 @@ pub(crate) fn run(args: ReplayArgs, mut findings: Findings, words: &[OsString]) 
     options.traffic = args.trace.into_traffic(&mut findings);
     let output = args.shared.fill(&mut options, &mut findings);
     args.later.refuse(&mut findings);
-    let files = Files { metrics: args.files.metrics_path, results: args.files.results_path };
+    let ReplayFiles { results_path: results, metrics_path: metrics, trace_output } = args.files;
+    let files = Files { metrics, results, trace: TraceFiles::of_prefix(trace_output) };
     simulate(options, &output, &files, findings, words)
 }

@@ -6,6 +6,7 @@ use crate::flags::later::LaterFlags;
 use crate::flags::model::ModelFlags;
 use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags};
+use crate::trace_file::TraceFiles;
 use blis_config::RunOptions;
 use clap::Args;
 use std::ffi::OsString;
@@ -31,6 +32,9 @@ struct RunFiles {
     /// File for the aggregate figures and a record of every request, JSON
     #[arg(long, value_name = "FILE", alias = "results-path")]
     metrics_path: Option<PathBuf>,
+    /// Trace of all requests that arrived, to be replayed: PREFIX.yaml and PREFIX.csv
+    #[arg(long, value_name = "PREFIX")]
+    trace_output: Option<PathBuf>,
 }
 
 /// # Errors
@@ -41,6 +45,7 @@ pub(crate) fn run(args: RunArgs, mut findings: Findings, words: &[OsString]) -> 
     options.traffic = args.workload.into_traffic(&mut findings);
     let output = args.shared.fill(&mut options, &mut findings);
     args.later.refuse(&mut findings);
-    let files = Files { metrics: args.files.metrics_path, results: None };
+    let trace = TraceFiles::of_prefix(args.files.trace_output);
+    let files = Files { metrics: args.files.metrics_path, results: None, trace };
     simulate(options, &output, &files, findings, words)
 }

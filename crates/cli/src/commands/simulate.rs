@@ -3,7 +3,7 @@
 use crate::flags::Findings;
 use crate::flags::output::{Format, Output};
 use crate::logger::Logger;
-use crate::progress::Progress;
+use crate::trace_file::{TraceFiles, Watch};
 use crate::{Exit, deprecated, printer};
 use blis::resolve::{self, files};
 use blis::{Diagnostic, Outcome, Resolved, RunEnding, RunOptions, Source, Surroundings, report};
@@ -19,6 +19,8 @@ pub(super) struct Files {
     pub(super) metrics: Option<PathBuf>,
     /// Latencies of every finished request.
     pub(super) results: Option<PathBuf>,
+    /// A trace of all requests.
+    pub(super) trace: Option<TraceFiles>,
 }
 
 impl Files {
@@ -52,7 +54,8 @@ pub(super) fn simulate(
     let surroundings =
         if findings.is_empty() { surroundings } else { Surroundings { hub: None, ..surroundings } };
     let resolved = resolve::resolve(&options, &surroundings);
-    let outputs: Vec<_> = files.all().map(|(flag, path, _)| (flag, path)).collect();
+    let mut outputs: Vec<_> = files.all().map(|(flag, path, _)| (flag, path)).collect();
+    outputs.extend(files.trace.iter().flat_map(TraceFiles::outputs));
     let unwritable = files::check_outputs(&outputs, &files::inputs(&options));
     let resolved = match resolved {
         Ok(resolved) => Some(resolved),
@@ -67,9 +70,9 @@ pub(super) fn simulate(
     };
     tell(&resolved, output, logger);
 
-    let mut progress = Progress::new(resolved.requests, resolved.plan.horizon);
-    let mut outcome = blis::run_with_progress(&resolved.plan, &mut |at| progress.show(at));
-    progress.clear();
+    let mut watch = Watch::new(&resolved, files.trace.as_ref());
+    let mut outcome = blis::run_observed(&resolved.plan, &mut watch);
+    watch.finish(&resolved)?;
     if let RunEnding::Deadlock(waiting) = &outcome.ending {
         return Err(Diagnostic::new(format!("the simulation is stuck: {waiting}")).into());
     }

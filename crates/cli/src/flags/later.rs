@@ -21,8 +21,6 @@ enum Area {
     Pools,
     PolicyBundle,
     PriorityPolicy,
-    SessionReplay,
-    TraceExport,
     TokenTraces,
 }
 
@@ -42,8 +40,6 @@ impl Area {
             Self::Pools => "separate pools of prefill and decode instances",
             Self::PolicyBundle => "policy bundles",
             Self::PriorityPolicy => "the per-step priority of releases up to 0.7.10",
-            Self::SessionReplay => "closed-loop replay of sessions",
-            Self::TraceExport => "writing a trace",
             Self::TokenTraces => "traces with token ids of releases up to 0.6.11",
         }
     }
@@ -54,7 +50,6 @@ impl Area {
 enum On {
     Both,
     Run,
-    Replay,
 }
 
 /// One flag.
@@ -161,11 +156,7 @@ const FLAGS: &[Later] = &[
     row("slo-ttft", "", Area::Goodput),
     row("slo-itl", "", Area::Goodput),
     row("slo-e2e", "", Area::Goodput),
-    row("trace-output", "", Area::TraceExport),
     only(On::Run, row("workload-traces-filepath", "", Area::TokenTraces)),
-    only(On::Replay, row("session-mode", "fixed", Area::SessionReplay)),
-    only(On::Replay, row("think-time-ms", "0", Area::SessionReplay)),
-    only(On::Replay, row("think-time-dist", "", Area::SessionReplay)),
 ];
 
 /// Commands that are known but not built yet, and what they do.
@@ -188,8 +179,7 @@ pub(crate) struct LaterFlags<const REPLAY: bool> {
 
 impl<const REPLAY: bool> LaterFlags<REPLAY> {
     fn rows() -> impl Iterator<Item = &'static Later> {
-        let own = if REPLAY { On::Replay } else { On::Run };
-        FLAGS.iter().filter(move |row| row.on == On::Both || row.on == own)
+        FLAGS.iter().filter(|row| row.on == On::Both || !REPLAY)
     }
 
     /// A finding for every flag that asks for something.

@@ -99,6 +99,17 @@ pub(crate) struct TraceFlags {
     /// CSV rows of the trace [required]
     #[arg(long, value_name = "FILE")]
     trace_data: Option<PathBuf>,
+    /// When the later rounds of a session are sent: at their recorded times (fixed), or when the answer before has come
+    /// and the user has paused (closed-loop) [default: fixed]
+    #[arg(long, value_name = "NAME")]
+    session_mode: Option<String>,
+    /// Pause between an answer and the session's next request instead of the recorded one, ms (closed-loop only)
+    #[arg(long, value_name = "INT")]
+    think_time_ms: Option<Typed<i64>>,
+    /// The same as a distribution: constant:value=T or lognormal:mu=NUM,sigma=NUM[,min=T][,max=T], with mu and sigma of
+    /// the logarithm of seconds and T in ms, or with a unit (closed-loop only)
+    #[arg(long, value_name = "DIST")]
+    think_time_dist: Option<String>,
     /// Accepted from older scripts; without effect on a trace
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     lazy_generation: Option<Typed<bool>>,
@@ -107,6 +118,12 @@ pub(crate) struct TraceFlags {
 impl TraceFlags {
     pub(crate) fn into_traffic(self, findings: &mut Findings) -> Traffic {
         findings.value("--lazy-generation", self.lazy_generation);
-        Traffic::Trace(TraceOptions { header: self.trace_header, data: self.trace_data })
+        Traffic::Trace(TraceOptions {
+            header: self.trace_header,
+            data: self.trace_data,
+            session_mode: text(self.session_mode),
+            think_time_ms: findings.value("--think-time-ms", self.think_time_ms),
+            think_time_dist: text(self.think_time_dist),
+        })
     }
 }

@@ -6,4 +6,5 @@ mod command_line;
 mod convert;
 mod results;
 mod support;
+mod traces;
 mod workload;

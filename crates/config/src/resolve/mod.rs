@@ -10,6 +10,7 @@ mod cluster;
 pub mod files;
 mod kv_blocks;
 mod model;
+mod session_replay;
 pub(crate) mod trace;
 mod workload;
 
@@ -25,7 +26,8 @@ use blis_kernel::{Semantics, Tick};
 use blis_metrics::FitnessWeights;
 use blis_policy::priority::SloTable;
 use blis_policy::registry;
-use blis_workload::NormalLengths;
+use blis_workload::trace::{RowNumbers, TRACE_VERSIONS, TimeUnit, TraceHeader, TraceMode};
+use blis_workload::{NormalLengths, Trace};
 use check::Check;
 use model::Context;
 use std::fs;
@@ -63,6 +65,10 @@ pub struct Resolved {
     pub fitness: FitnessWeights,
     /// How many requests there will be, where that is known before the run.
     pub requests: Option<u64>,
+    /// What a trace of the run says about it as a whole.
+    pub trace_header: TraceHeader,
+    /// How the rows of such a trace are numbered.
+    pub row_numbers: RowNumbers,
     /// What the user should know.
     pub warnings: Vec<Diagnostic>,
     /// What may interest the user: values taken from the catalogue.
@@ -116,7 +122,8 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
 
     let fitness = analysis::fitness(&mut check, options);
 
-    let (workload, requests, horizon) = traffic(&mut check, options, &catalogue, seed);
+    let traffic = traffic(&mut check, options, &catalogue, seed, semantics);
+    let horizon = traffic.horizon;
     let context = Context {
         options,
         catalogue: &catalogue,
@@ -127,7 +134,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     };
     let served = model::served(&mut check, &context);
 
-    let (Some(workload), Some(served), true) = (workload, served, check.problems.is_empty()) else {
+    let (Some(workload), Some(served), true) = (traffic.workload, served, check.problems.is_empty()) else {
         return Err(check.problems);
     };
     let plan = Plan {
@@ -161,7 +168,16 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         detail: if options.per_request { Detail::PerRequest } else { Detail::Aggregate },
     };
     let settings = check.settings.into_values().collect();
-    Ok(Resolved { plan, fitness, requests, warnings: check.warnings, notices: check.notices, settings })
+    Ok(Resolved {
+        plan,
+        fitness,
+        requests: traffic.requests,
+        trace_header: traffic.trace_header,
+        row_numbers: traffic.row_numbers,
+        warnings: check.warnings,
+        notices: check.notices,
+        settings,
+    })
 }
 
 fn semantics(check: &mut Check, options: &RunOptions) -> Semantics {
@@ -216,14 +232,66 @@ fn read(check: &mut Check, flag: &str, path: &Path, is_required: bool) -> Option
     }
 }
 
-/// The requests, their number where it is known, and the end of simulated time; no requests when something is wrong
-/// with them.
+/// What arrives.
+struct ResolvedTraffic {
+    /// `None` when something is wrong with it.
+    workload: Option<Workload>,
+    /// How many requests, where that is known.
+    requests: Option<u64>,
+    /// End of simulated time.
+    horizon: Tick,
+    trace_header: TraceHeader,
+    row_numbers: RowNumbers,
+}
+
+impl ResolvedTraffic {
+    fn synthesised(workload: Option<blis_workload::Workload>, requests: Option<u64>, horizon: Tick) -> Self {
+        Self {
+            requests,
+            horizon,
+            trace_header: TraceHeader {
+                workload_seed: workload.as_ref().map(|workload| workload.seed),
+                ..new_header(TraceMode::Generated)
+            },
+            row_numbers: RowNumbers::Counted,
+            workload: workload.map(|workload| Workload::new(move || workload.stream())),
+        }
+    }
+
+    fn replayed(workload: Option<Workload>, trace: Option<&Trace>, horizon: Tick) -> Self {
+        let highest = trace.and_then(|trace| trace.rows().iter().map(|row| row.request_id).max());
+        Self {
+            workload,
+            requests: trace.map(|trace| trace.rows().len() as u64),
+            horizon,
+            trace_header: trace.map_or_else(TraceHeader::default, |trace| TraceHeader {
+                trace_version: TRACE_VERSION,
+                time_unit: TimeUnit::Microseconds,
+                created_at: None,
+                mode: TraceMode::Replayed,
+                ..trace.header.clone()
+            }),
+            row_numbers: RowNumbers::Recorded { first_new: highest.unwrap_or(-1).saturating_add(1) },
+        }
+    }
+}
+
+/// The version of traces that are written.
+const TRACE_VERSION: u32 = TRACE_VERSIONS[TRACE_VERSIONS.len() - 1];
+
+/// The header of a trace that nothing is known about.
+pub fn new_header(mode: TraceMode) -> TraceHeader {
+    TraceHeader { trace_version: TRACE_VERSION, mode, ..TraceHeader::default() }
+}
+
+/// The requests and the end of simulated time.
 fn traffic(
     check: &mut Check,
     options: &RunOptions,
     catalogue: &Catalogue,
     seed: i64,
-) -> (Option<Workload>, Option<u64>, Tick) {
+    semantics: Semantics,
+) -> ResolvedTraffic {
     match &options.traffic {
         Traffic::Synthesised(wanted) => {
             if options.horizon == Some(Horizon::TwiceLastArrival) {
@@ -241,13 +309,12 @@ fn traffic(
                 };
                 let requests = workload.as_ref().filter(counts).and_then(|workload| workload.max_requests);
                 let horizon = workload.as_ref().map_or(horizon, |workload| workload.horizon);
-                let workload = workload.map(|workload| Workload::new(move || workload.stream()));
-                return (workload, requests, horizon);
+                return ResolvedTraffic::synthesised(workload, requests, horizon);
             }
             let preset = |name: &str| catalogue.preset(name).map(|preset| lengths(&preset));
             let workload = workload::synthesised(check, wanted, preset, seed, horizon).workload();
             let requests = workload.max_requests;
-            (Some(Workload::new(move || workload.stream())), requests, horizon)
+            ResolvedTraffic::synthesised(Some(workload), requests, horizon)
         }
         Traffic::Trace(wanted) => {
             let trace = trace::read(check, wanted).map(Arc::new);
@@ -259,8 +326,8 @@ fn traffic(
                 }
                 _ => horizon(check, options),
             };
-            let requests = trace.as_ref().map(|trace| trace.rows().len() as u64);
-            (trace.map(|trace| Workload::new(move || trace.stream(seed))), requests, horizon)
+            let workload = session_replay::replay(check, wanted, trace.as_ref(), seed, horizon, semantics);
+            ResolvedTraffic::replayed(workload, trace.as_deref(), horizon)
         }
     }
 }

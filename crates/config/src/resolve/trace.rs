@@ -31,6 +31,7 @@ struct Header {
     workload_seed: Option<i64>,
     workload_spec: Option<String>,
     session_context_growth: Option<Spanned<String>>,
+    prefix_block_tokens: Option<Spanned<i64>>,
     server: Option<Server>,
     network: Option<Network>,
     #[serde(default)]
@@ -188,7 +189,9 @@ impl Reader<'_> {
                 self.file_name
             ));
         }
+        let prefix_block_tokens = self.block_tokens(&file);
         TraceHeader {
+            prefix_block_tokens,
             trace_version,
             time_unit: self.one_of(
                 "time_unit",
@@ -242,6 +245,24 @@ impl Reader<'_> {
                 vllm_commit: observed.vllm_commit,
             }),
         }
+    }
+
+    /// Tokens of a recorded block, an extension of the format.
+    fn block_tokens(&mut self, file: &Header) -> Option<u32> {
+        const MOST: i64 = 1 << 30;
+        let given = file.prefix_block_tokens.as_ref()?;
+        if !(1..MOST).contains(&given.value) {
+            let value = given.value;
+            self.report(given, format!("prefix_block_tokens is {value}; it must be from 1 to {}", MOST - 1));
+            return None;
+        }
+        if file.session_context_growth.as_ref().is_some_and(|growth| !growth.value.is_empty()) {
+            self.report(
+                given,
+                "prefix_block_tokens goes with whole prompts, but session_context_growth says that rows count increments",
+            );
+        }
+        Some(given.value as u32)
     }
 
     /// One of some words; an absent or empty one is the default.

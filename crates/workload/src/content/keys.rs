@@ -3,9 +3,9 @@
 //! The key of block k stands for all tokens up to the block's end: two requests have equal keys k exactly when their
 //! first (k+1)·B tokens are equal. Tokens with known values (prefix groups and the head of a fresh run) are hashed by
 //! value. All others are hashed as a run of (uid, offset, length): nobody else has them but a request that names the
-//! same uid. Runs are cut at block ends and at the end of their segment only, so equal tokens give equal runs.
+//! same uid. A recorded block is a run whose uid is its number, marked apart from those of fresh tokens. Runs are cut at block ends and at the end of their segment only, so equal tokens give equal runs.
 
-use super::{Content, GroupId, HEAD_TOKENS, Segment};
+use super::{BLOCK_LIMIT, Content, GroupId, HEAD_TOKENS, Segment};
 
 /// Marks a run among the hashed words; token values are below 2³².
 const RUN: u64 = 1 << 63;
@@ -137,6 +137,7 @@ impl<'a> Chain<'a> {
                 }
                 Segment::Fresh { uid, tokens, ref head } => self.fresh(uid, tokens, head),
                 Segment::Answer { uid, tokens } => self.run(ANSWER, uid, 0, tokens),
+                Segment::Blocks { first, tokens, block_tokens } => self.blocks(first, tokens, block_tokens),
             }
             skip = 0;
             if self.left == 0 {
@@ -169,6 +170,16 @@ impl<'a> Chain<'a> {
         let valued = tokens.min(HEAD_TOKENS as u32);
         self.values(&head[..valued as usize]);
         self.run(0, uid, valued, tokens - valued);
+    }
+
+    fn blocks(&mut self, first: u64, mut tokens: u32, block_tokens: u32) {
+        let mut block = first;
+        while self.left > 0 && tokens > 0 {
+            let take = tokens.min(block_tokens);
+            self.run(0, BLOCK_LIMIT | block, 0, take);
+            tokens -= take;
+            block += 1;
+        }
     }
 
     fn run(&mut self, kind: u64, uid: u64, mut offset: u32, mut tokens: u32) {

@@ -24,6 +24,8 @@ pub struct TraceHeader {
     pub workload_spec: Option<String>,
     /// What the prompt lengths of a session's rounds count.
     pub context_growth: ContextGrowth,
+    /// Tokens of a block of the column `prefix_blocks`, at least 1; an extension of the format.
+    pub prefix_block_tokens: Option<u32>,
     /// The server that was observed.
     pub server: Option<RecordedServer>,
     /// Round trip to that server, milliseconds; present but unknown = `Some(None)`.

@@ -59,6 +59,38 @@ pub enum TraceProblem {
         /// The arrival.
         arrival_us: i64,
     },
+    /// Blocks are named, but the header does not say how long they are.
+    #[error(
+        "line {line}, column `prefix_blocks`: blocks of unknown size; the header has no prefix_block_tokens"
+    )]
+    BlocksOfUnknownSize {
+        /// Line of the file, from 1.
+        line: u64,
+    },
+    /// A prompt begins with two things.
+    #[error(
+        "line {line}, column `prefix_blocks`: a prompt begins with its blocks, but `prefix_length` is {prefix_tokens}; expected 0"
+    )]
+    BlocksBehindPrefix {
+        /// Line of the file, from 1.
+        line: u64,
+        /// The length of the prefix.
+        prefix_tokens: u32,
+    },
+    /// A prompt is shorter than its blocks.
+    #[error(
+        "line {line}, column `prefix_blocks`: {blocks} blocks of {block_tokens} tokens do not fit into `input_tokens`, {input_tokens}"
+    )]
+    TooManyBlocks {
+        /// Line of the file, from 1.
+        line: u64,
+        /// How many blocks are named.
+        blocks: u64,
+        /// Tokens of each.
+        block_tokens: u32,
+        /// Tokens of the prompt.
+        input_tokens: u32,
+    },
     /// The file cannot be read as text in columns.
     #[error("line {line}: {message}")]
     Unreadable {

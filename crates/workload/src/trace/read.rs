@@ -4,8 +4,8 @@
 //! value, one that is not known is ignored. Only a file without a row of names is read by position.
 
 use super::problem::{TraceError, TraceProblem};
-use super::row::{COLUMNS, CORE_COLUMNS, Cell, Column, REQUIRED, TextId, TraceRow};
-use super::{Trace, TraceHeader, send_base_us};
+use super::row::{BlockRun, CORE_COLUMNS, Cell, REQUIRED, RunsId, TextId, TraceRow};
+use super::{Trace, TraceHeader, blocks, send_base_us};
 use csv::{ErrorKind, StringRecord};
 use rustc_hash::FxHashMap;
 use std::io::Read;
@@ -17,7 +17,7 @@ impl Trace {
     /// Everything that is wrong with the data, with line, column, value and what is allowed.
     pub fn read(header: TraceHeader, data: impl Read) -> Result<Self, TraceError> {
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(data);
-        let mut builder = Builder::default();
+        let mut builder = Builder { block_tokens: header.prefix_block_tokens, ..Builder::default() };
         let mut record = StringRecord::new();
         let mut layout: Option<Layout> = None;
         loop {
@@ -67,6 +67,8 @@ fn is_data(record: &StringRecord) -> bool {
     record.get(0).is_some_and(|first| first.trim().parse::<i64>().is_ok())
 }
 
+type Column = super::row::Column<TextId, RunsId>;
+
 /// Which columns a file has and where.
 struct Layout {
     places: Vec<(usize, Column)>,
@@ -76,14 +78,18 @@ struct Layout {
 
 impl Layout {
     fn by_position() -> Self {
-        Self { places: COLUMNS[..CORE_COLUMNS].iter().copied().enumerate().collect(), width: CORE_COLUMNS }
+        Self {
+            places: TraceRow::COLUMNS[..CORE_COLUMNS].iter().copied().enumerate().collect(),
+            width: CORE_COLUMNS,
+        }
     }
 
     fn by_name(names: &StringRecord, errors: &mut TraceError) -> Option<Self> {
         let mut places: Vec<(usize, Column)> = Vec::new();
         for (place, name) in names.iter().enumerate() {
             let name = name.trim_start_matches('\u{feff}').trim();
-            let Some(&column) = COLUMNS.iter().find(|column| column.name == name) else { continue };
+            let known = TraceRow::COLUMNS;
+            let Some(&column) = known.iter().find(|column: &&Column| column.name == name) else { continue };
             if places.iter().any(|(_, known)| known.name == name) {
                 errors.push(TraceProblem::RepeatedColumn { column: column.name });
             }
@@ -103,6 +109,8 @@ struct Builder {
     rows: Vec<TraceRow>,
     texts: Vec<String>,
     ids: FxHashMap<String, TextId>,
+    runs: Vec<BlockRun>,
+    block_tokens: Option<u32>,
     errors: TraceError,
 }
 
@@ -110,7 +118,14 @@ impl Default for Builder {
     fn default() -> Self {
         // The empty text comes first, so that it is the default.
         let ids = FxHashMap::from_iter([(String::new(), TextId(0))]);
-        Self { rows: Vec::new(), texts: vec![String::new()], ids, errors: TraceError::default() }
+        Self {
+            rows: Vec::new(),
+            texts: vec![String::new()],
+            ids,
+            runs: Vec::new(),
+            block_tokens: None,
+            errors: TraceError::default(),
+        }
     }
 }
 
@@ -133,11 +148,36 @@ impl Builder {
         if deadline_us > 0 && arrival_us > 0 && deadline_us < arrival_us {
             self.errors.push(TraceProblem::DeadlineBeforeArrival { line, deadline_us, arrival_us });
         }
+        self.check_blocks(&row, line);
         self.rows.push(row);
     }
 
+    /// Blocks have a known size and lie within the prompt.
+    fn check_blocks(&mut self, row: &TraceRow, line: u64) {
+        let blocks = blocks::count(row.blocks.of(&self.runs));
+        if blocks == 0 {
+            return;
+        }
+        let Some(block_tokens) = self.block_tokens else {
+            self.errors.push(TraceProblem::BlocksOfUnknownSize { line });
+            return;
+        };
+        if row.prefix_tokens > 0 {
+            self.errors.push(TraceProblem::BlocksBehindPrefix { line, prefix_tokens: row.prefix_tokens });
+        }
+        let input_tokens = row.input_tokens;
+        if (blocks - 1).saturating_mul(u64::from(block_tokens)) >= u64::from(input_tokens) {
+            self.errors.push(TraceProblem::TooManyBlocks { line, blocks, block_tokens, input_tokens });
+        }
+    }
+
     /// Puts a value into its cell, or tells what is allowed there.
-    fn cell(&mut self, row: &mut TraceRow, cell: Cell, value: &str) -> Result<(), &'static str> {
+    fn cell(
+        &mut self,
+        row: &mut TraceRow,
+        cell: Cell<TextId, RunsId>,
+        value: &str,
+    ) -> Result<(), &'static str> {
         let trimmed = value.trim();
         match cell {
             Cell::Integer(field) => *field(row) = trimmed.parse().map_err(|_| "an integer")?,
@@ -162,6 +202,7 @@ impl Builder {
             }
             Cell::Text(field) => *field(row) = self.text(value),
             Cell::TrimmedText(field) => *field(row) = self.text(trimmed),
+            Cell::Blocks(field) => *field(row) = self.blocks(trimmed)?,
         }
         Ok(())
     }
@@ -176,12 +217,18 @@ impl Builder {
         id
     }
 
+    fn blocks(&mut self, text: &str) -> Result<RunsId, &'static str> {
+        let first = self.runs.len();
+        blocks::read(text, &mut self.runs)?;
+        Ok(RunsId { first: first as u32, runs: (self.runs.len() - first) as u32 })
+    }
+
     fn finish(self, header: TraceHeader) -> Result<Trace, TraceError> {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
         let send_base_us = send_base_us(header.mode, &self.rows);
-        Ok(Trace { header, rows: self.rows, texts: self.texts, send_base_us })
+        Ok(Trace { header, rows: self.rows, texts: self.texts, runs: self.runs, send_base_us })
     }
 }
 

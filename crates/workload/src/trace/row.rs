@@ -4,25 +4,52 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TextId(pub(super) u32);
 
+/// Consecutive numbered blocks of prompt tokens: `first`, `first` + 1, …
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockRun {
+    /// Number of the first, below [`crate::content::BLOCK_LIMIT`].
+    pub first: u64,
+    /// How many, at least 1.
+    pub blocks: u32,
+}
+
+/// Runs of blocks that a row of a [`super::Trace`] refers to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunsId {
+    pub(super) first: u32,
+    pub(super) runs: u32,
+}
+
+impl RunsId {
+    pub(super) fn of(self, runs: &[BlockRun]) -> &[BlockRun] {
+        &runs[self.first as usize..][..self.runs as usize]
+    }
+}
+
+/// A row with its texts and blocks beside it.
+pub type OwnRow<'a> = TraceRow<&'a str, &'a [BlockRun]>;
+
 /// One request. Times are microseconds; 0 stands for "none" or "not known" unless said otherwise.
+///
+/// `T` is how a text is held and `B` how a list of blocks is: ids in a [`super::Trace`], borrowed in an [`OwnRow`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct TraceRow {
+pub struct TraceRow<T = TextId, B = RunsId> {
     /// Number of the request.
     pub request_id: i64,
     /// Client that sent it.
-    pub client: TextId,
+    pub client: T,
     /// Tenant.
-    pub tenant: TextId,
+    pub tenant: T,
     /// SLO class.
-    pub slo_class: TextId,
+    pub slo_class: T,
     /// Priority as the server takes it.
     pub vllm_priority: u32,
     /// Session it belongs to, if not empty.
-    pub session: TextId,
+    pub session: T,
     /// Round within the session, from zero.
     pub round: u32,
     /// Prefix group.
-    pub prefix_group: TextId,
+    pub prefix_group: T,
     /// Tokens of the shared prefix.
     pub prefix_tokens: u32,
     /// Whether the answer was streamed.
@@ -42,7 +69,7 @@ pub struct TraceRow {
     /// Share of the answer spent on reasoning, 0 to 1.
     pub reason_ratio: f64,
     /// Model that was asked for.
-    pub model: TextId,
+    pub model: T,
     /// When the client gives up, on the arrival clock.
     pub deadline_us: i64,
     /// Time to first token that the client hopes for.
@@ -60,48 +87,52 @@ pub struct TraceRow {
     /// Pieces of the answer.
     pub chunks: u32,
     /// How it ended: `ok`, `timeout`, `error`, `incomplete`.
-    pub status: TextId,
+    pub status: T,
     /// What went wrong.
-    pub error_message: TextId,
+    pub error_message: T,
     /// Why the server stopped generating.
-    pub finish_reason: TextId,
+    pub finish_reason: T,
     /// Id that the observer sent along.
-    pub x_request_id: TextId,
+    pub x_request_id: T,
     /// LoRA adapter.
-    pub adapter: TextId,
+    pub adapter: T,
     /// Pause before this round.
     pub think_time_us: i64,
+    /// Blocks that the prompt begins with; prompts that name the same ones have their tokens in common.
+    pub blocks: B,
 }
 
 /// Where a column's value goes and what is allowed there.
 #[derive(Clone, Copy)]
-pub(super) enum Cell {
+pub(super) enum Cell<T, B> {
     /// Any integer.
-    Integer(fn(&mut TraceRow) -> &mut i64),
+    Integer(fn(&mut TraceRow<T, B>) -> &mut i64),
     /// An integer of at least 0.
-    Span(fn(&mut TraceRow) -> &mut i64),
+    Span(fn(&mut TraceRow<T, B>) -> &mut i64),
     /// An integer of at least 0; empty = 0.
-    SpanOrEmpty(fn(&mut TraceRow) -> &mut i64),
+    SpanOrEmpty(fn(&mut TraceRow<T, B>) -> &mut i64),
     /// An integer from 0 to 2³² − 1.
-    Count(fn(&mut TraceRow) -> &mut u32),
+    Count(fn(&mut TraceRow<T, B>) -> &mut u32),
     /// A truth value.
-    Flag(fn(&mut TraceRow) -> &mut bool),
+    Flag(fn(&mut TraceRow<T, B>) -> &mut bool),
     /// A finite number from 0 to 1.
-    Ratio(fn(&mut TraceRow) -> &mut f64),
+    Ratio(fn(&mut TraceRow<T, B>) -> &mut f64),
     /// Any text.
-    Text(fn(&mut TraceRow) -> &mut TextId),
+    Text(fn(&mut TraceRow<T, B>) -> &mut T),
     /// Any text, without the white space around it.
-    TrimmedText(fn(&mut TraceRow) -> &mut TextId),
+    TrimmedText(fn(&mut TraceRow<T, B>) -> &mut T),
+    /// Numbers of blocks and ranges of them, separated by spaces: `0 14-27`.
+    Blocks(fn(&mut TraceRow<T, B>) -> &mut B),
 }
 
 /// A column of the data file.
 #[derive(Clone, Copy)]
-pub(super) struct Column {
+pub(super) struct Column<T, B> {
     pub(super) name: &'static str,
-    pub(super) cell: Cell,
+    pub(super) cell: Cell<T, B>,
 }
 
-const fn column(name: &'static str, cell: Cell) -> Column {
+const fn column<T, B>(name: &'static str, cell: Cell<T, B>) -> Column<T, B> {
     Column { name, cell }
 }
 
@@ -111,38 +142,48 @@ pub(super) const CORE_COLUMNS: usize = 27;
 /// Columns without which nothing can be replayed.
 pub(super) const REQUIRED: [&str; 4] = ["request_id", "input_tokens", "output_tokens", "arrival_time_us"];
 
-/// Every column: the core ones in file order, then the optional ones.
-pub(super) static COLUMNS: [Column; 32] = [
-    column("request_id", Cell::Integer(|r| &mut r.request_id)),
-    column("client_id", Cell::Text(|r| &mut r.client)),
-    column("tenant_id", Cell::Text(|r| &mut r.tenant)),
-    column("slo_class", Cell::Text(|r| &mut r.slo_class)),
-    column("session_id", Cell::Text(|r| &mut r.session)),
-    column("round_index", Cell::Count(|r| &mut r.round)),
-    column("prefix_group", Cell::Text(|r| &mut r.prefix_group)),
-    column("prefix_length", Cell::Count(|r| &mut r.prefix_tokens)),
-    column("streaming", Cell::Flag(|r| &mut r.streaming)),
-    column("input_tokens", Cell::Count(|r| &mut r.input_tokens)),
-    column("output_tokens", Cell::Count(|r| &mut r.output_tokens)),
-    column("text_tokens", Cell::Count(|r| &mut r.text_tokens)),
-    column("image_tokens", Cell::Count(|r| &mut r.image_tokens)),
-    column("audio_tokens", Cell::Count(|r| &mut r.audio_tokens)),
-    column("video_tokens", Cell::Count(|r| &mut r.video_tokens)),
-    column("reason_ratio", Cell::Ratio(|r| &mut r.reason_ratio)),
-    column("model", Cell::Text(|r| &mut r.model)),
-    column("deadline_us", Cell::Span(|r| &mut r.deadline_us)),
-    column("server_input_tokens", Cell::Count(|r| &mut r.server_input_tokens)),
-    column("arrival_time_us", Cell::Integer(|r| &mut r.arrival_us)),
-    column("send_time_us", Cell::Integer(|r| &mut r.send_us)),
-    column("first_chunk_time_us", Cell::Integer(|r| &mut r.first_chunk_us)),
-    column("last_chunk_time_us", Cell::Integer(|r| &mut r.last_chunk_us)),
-    column("num_chunks", Cell::Count(|r| &mut r.chunks)),
-    column("status", Cell::Text(|r| &mut r.status)),
-    column("error_message", Cell::TrimmedText(|r| &mut r.error_message)),
-    column("finish_reason", Cell::TrimmedText(|r| &mut r.finish_reason)),
-    column("vllm_priority", Cell::Count(|r| &mut r.vllm_priority)),
-    column("slo_target_us", Cell::Span(|r| &mut r.slo_target_us)),
-    column("x_request_id", Cell::TrimmedText(|r| &mut r.x_request_id)),
-    column("adapter", Cell::TrimmedText(|r| &mut r.adapter)),
-    column("think_time_us", Cell::SpanOrEmpty(|r| &mut r.think_time_us)),
-];
+/// The column of block numbers.
+pub(super) const BLOCKS: &str = "prefix_blocks";
+
+/// Optional columns that do not stand at the end, with the column that each follows.
+pub(super) const INSERTED: [(&str, &str); 2] =
+    [("vllm_priority", "slo_class"), ("slo_target_us", "deadline_us")];
+
+impl<T, B> TraceRow<T, B> {
+    /// Every column: the core ones in file order, then the optional ones.
+    pub(super) const COLUMNS: [Column<T, B>; 33] = [
+        column("request_id", Cell::Integer(|r| &mut r.request_id)),
+        column("client_id", Cell::Text(|r| &mut r.client)),
+        column("tenant_id", Cell::Text(|r| &mut r.tenant)),
+        column("slo_class", Cell::Text(|r| &mut r.slo_class)),
+        column("session_id", Cell::Text(|r| &mut r.session)),
+        column("round_index", Cell::Count(|r| &mut r.round)),
+        column("prefix_group", Cell::Text(|r| &mut r.prefix_group)),
+        column("prefix_length", Cell::Count(|r| &mut r.prefix_tokens)),
+        column("streaming", Cell::Flag(|r| &mut r.streaming)),
+        column("input_tokens", Cell::Count(|r| &mut r.input_tokens)),
+        column("output_tokens", Cell::Count(|r| &mut r.output_tokens)),
+        column("text_tokens", Cell::Count(|r| &mut r.text_tokens)),
+        column("image_tokens", Cell::Count(|r| &mut r.image_tokens)),
+        column("audio_tokens", Cell::Count(|r| &mut r.audio_tokens)),
+        column("video_tokens", Cell::Count(|r| &mut r.video_tokens)),
+        column("reason_ratio", Cell::Ratio(|r| &mut r.reason_ratio)),
+        column("model", Cell::Text(|r| &mut r.model)),
+        column("deadline_us", Cell::Span(|r| &mut r.deadline_us)),
+        column("server_input_tokens", Cell::Count(|r| &mut r.server_input_tokens)),
+        column("arrival_time_us", Cell::Integer(|r| &mut r.arrival_us)),
+        column("send_time_us", Cell::Integer(|r| &mut r.send_us)),
+        column("first_chunk_time_us", Cell::Integer(|r| &mut r.first_chunk_us)),
+        column("last_chunk_time_us", Cell::Integer(|r| &mut r.last_chunk_us)),
+        column("num_chunks", Cell::Count(|r| &mut r.chunks)),
+        column("status", Cell::Text(|r| &mut r.status)),
+        column("error_message", Cell::TrimmedText(|r| &mut r.error_message)),
+        column("finish_reason", Cell::TrimmedText(|r| &mut r.finish_reason)),
+        column("vllm_priority", Cell::Count(|r| &mut r.vllm_priority)),
+        column("slo_target_us", Cell::Span(|r| &mut r.slo_target_us)),
+        column("x_request_id", Cell::TrimmedText(|r| &mut r.x_request_id)),
+        column("adapter", Cell::TrimmedText(|r| &mut r.adapter)),
+        column("think_time_us", Cell::SpanOrEmpty(|r| &mut r.think_time_us)),
+        column(BLOCKS, Cell::Blocks(|r| &mut r.blocks)),
+    ];
+}
