@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod completion;
+mod compose;
 mod convert;
 mod listing;
 mod replay;
@@ -14,8 +15,18 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 9] =
-    ["completion", "convert", "hardware", "help", "models", "presets", "replay", "run", "workload"];
+pub(crate) const NAMES: [&str; 10] = [
+    "completion",
+    "compose",
+    "convert",
+    "hardware",
+    "help",
+    "models",
+    "presets",
+    "replay",
+    "run",
+    "workload",
+];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -23,6 +34,8 @@ pub(crate) enum Command {
     Run(Box<run::RunArgs>),
     /// Simulate a cluster under the traffic of a recorded trace
     Replay(Box<replay::ReplayArgs>),
+    /// Merge workload files into one
+    Compose(compose::ComposeArgs),
     /// Make a workload file from something else
     Convert(convert::ConvertArgs),
     /// Look at descriptions of traffic
@@ -48,6 +61,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<(), Exit> {
     match command {
         Command::Run(args) => run::run(*args, findings, words),
         Command::Replay(args) => replay::run(*args, findings, words),
+        Command::Compose(args) => compose::run(&args, findings),
         Command::Convert(args) => convert::run(args, findings),
         Command::Workload(args) => workload::run(args, findings),
         Command::Models(_) => listing::models(findings),

@@ -160,11 +160,8 @@ const FLAGS: &[Later] = &[
 ];
 
 /// Commands that are known but not built yet, and what they do.
-const COMMANDS: [(&str, &str); 3] = [
-    ("observe", "measuring a real server"),
-    ("calibrate", "comparing simulated with measured requests"),
-    ("compose", "merging workload descriptions"),
-];
+const COMMANDS: [(&str, &str); 2] =
+    [("observe", "measuring a real server"), ("calibrate", "comparing simulated with measured requests")];
 
 /// What a command that is not built yet would do; `None` when there is no such command.
 pub(crate) fn command_subject(name: &str) -> Option<&'static str> {

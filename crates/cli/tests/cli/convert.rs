@@ -42,3 +42,22 @@ fn what_cannot_be_converted_is_refused_by_name() {
     refused("convert perset", &["unknown kind of conversion \"perset\"", "did you mean \"preset\"?"]);
     refused("convert preset --name chatbot --output no/such/folder/w.yaml", &["--output: cannot write"]);
 }
+
+#[test]
+fn composed_files_run_together() {
+    let folder = directory("compose");
+    let made = |name: &str, rate: &str| {
+        let path = folder.join(name).to_str().unwrap().to_owned();
+        let ran = blis_words(&["convert", "preset", "--name", "chatbot", "--rate", rate, "-o", &path]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        path
+    };
+    let (slow, fast, both) = (made("slow.yaml", "1"), made("fast.yaml", "3"), folder.join("both.yaml"));
+    let both = both.to_str().unwrap();
+    let ran = blis_words(&["compose", "--from", &slow, "--from", &fast, "--output", both]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let run = blis_words(&["run", "--model", "meta-llama/llama-3.1-8b-instruct", "--workload-spec", both]);
+    assert!(run.stdout.contains("\"completed_requests\": 200"), "{}", run.stdout);
+    refused("compose", &["--from is missing"]);
+    refused("compose --from no-such.yaml --from nor-this.yaml", &["no-such.yaml", "nor-this.yaml"]);
+}

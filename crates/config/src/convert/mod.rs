@@ -1,9 +1,11 @@
 //! Workload files made from something else.
 
+mod compose;
 mod inference_perf;
 mod preset;
 mod servegen;
 
+pub use compose::compose;
 pub use inference_perf::inference_perf;
 pub use preset::{PresetOptions, preset};
 pub use servegen::{ServegenOptions, servegen};

@@ -72,6 +72,30 @@ fn parse<'n>(text: &str, file_name: &'n str) -> Result<(File, Reader<'n>), Vec<D
     Ok((file, reader))
 }
 
+/// A file with its name.
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) file: File,
+}
+
+/// The keys of a file that has been checked, and what its author should know. It need not say when it ends.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn parse_and_check(
+    text: &str,
+    file_name: &str,
+) -> Result<(Named, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let (file, mut reader) = parse(text, file_name)?;
+    reader.workload(&file, Overrides::default());
+    let Reader { problems, warnings, .. } = reader;
+    if problems.is_empty() {
+        Ok((Named { name: file_name.to_owned(), file }, warnings))
+    } else {
+        Err(problems)
+    }
+}
+
 /// A file with its `inference_perf` block written out as clients, and what its author should know.
 ///
 /// # Errors

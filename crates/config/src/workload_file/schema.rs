@@ -187,7 +187,7 @@ pub(crate) struct Drain {
     pub(crate) ramp_duration_us: Maybe<Whole>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Goodput {
     pub(crate) ttft_ms: Option<f64>,

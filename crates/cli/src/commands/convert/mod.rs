@@ -52,7 +52,7 @@ pub(crate) fn run(args: ConvertArgs, findings: Findings) -> Result<(), Exit> {
 }
 
 /// Shows what came out, or puts it into a file.
-pub(super) fn deliver(
+pub(crate) fn deliver(
     converted: Result<Converted, Vec<Diagnostic>>,
     output: &ResultFile,
     mut findings: Findings,
