@@ -1,5 +1,7 @@
 //! The event loop over all instances: admission, routing, hand-over, conservation.
 
+mod flow_control;
+mod gateway_queue;
 mod next_events;
 mod observer;
 mod prefix_index;
@@ -10,5 +12,5 @@ mod signals;
 pub mod plan;
 
 pub use observer::{Observer, Progress};
-pub use plan::{AdmissionPlan, Detail, Plan, RoutingPlan, Workload};
+pub use plan::{AdmissionPlan, Detail, FlowControlPlan, Plan, RoutingPlan, Workload};
 pub use run::{run, run_observed, run_with_progress};

@@ -3,8 +3,13 @@
 use blis_engine::InstanceConfig;
 use blis_kernel::{Semantics, Tick};
 use blis_latency::LatencyModel;
+use blis_policy::Configured;
 use blis_policy::priority::SloTable;
+use blis_policy::registry::{
+    MakeAdmission, MakeDetector, MakeFairness, MakeOrder, MakeRouter, MakeUsageLimit, Scorers,
+};
 use blis_workload::RequestSource;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -27,6 +32,8 @@ pub struct Plan {
     pub admission: AdmissionPlan,
     /// From arrival to the admission decision.
     pub admission_latency: Tick,
+    /// Where requests wait between admission and routing, if they do.
+    pub flow_control: Option<FlowControlPlan>,
     /// Who serves a request.
     pub routing: RoutingPlan,
     /// From admission to the routing decision.
@@ -67,33 +74,55 @@ impl Debug for Workload {
     }
 }
 
-/// Admission policy with its parameters.
+/// Who may enter.
 #[derive(Clone, Debug, PartialEq)]
-pub enum AdmissionPlan {
-    /// Everybody.
-    AlwaysAdmit,
-    /// Nobody.
-    RejectAll,
-    /// As long as a bucket of prompt tokens lasts.
-    TokenBucket {
-        /// Most tokens in the bucket; finite, above 0.
-        capacity_tokens: f64,
-        /// Tokens added per second; finite, above 0.
-        refill_tokens_per_s: f64,
-    },
+pub struct AdmissionPlan {
+    /// The policy.
+    pub policy: Configured<MakeAdmission>,
+    /// Shares of the fleet, 0 to 1, beyond which tenants lose their sheddable requests before the policy is asked.
+    pub tenant_budgets: BTreeMap<String, f64>,
 }
 
-/// Routing policy with its parameters.
+impl From<Configured<MakeAdmission>> for AdmissionPlan {
+    fn from(policy: Configured<MakeAdmission>) -> Self {
+        Self { policy, tenant_budgets: BTreeMap::new() }
+    }
+}
+
+/// Who serves a request.
+#[derive(Clone, Debug)]
+pub struct RoutingPlan {
+    /// The policy.
+    pub policy: Configured<MakeRouter>,
+    /// Scorers with their weights, in order, for a policy that scores.
+    pub scorers: Scorers,
+}
+
+/// The gateway queue.
 #[derive(Clone, Debug, PartialEq)]
-pub enum RoutingPlan {
-    /// In turn.
-    RoundRobin,
-    /// Smallest load.
-    LeastLoaded,
-    /// Largest weighted sum of scores: scorer names with their weights, in order.
-    Weighted(Vec<(String, f64)>),
-    /// Largest load, for tests.
-    AlwaysBusiest,
+pub struct FlowControlPlan {
+    /// How full the instances are.
+    pub saturation: Configured<MakeDetector>,
+    /// Order of the queue.
+    pub order: Configured<MakeOrder>,
+    /// Whose turn it is.
+    pub fairness: Configured<MakeFairness>,
+    /// Up to which saturation each class is served.
+    pub usage_limit: Configured<MakeUsageLimit>,
+    /// Time to the first token that a class hopes for, where its requests do not say.
+    pub slo_targets: BTreeMap<String, Tick>,
+    /// Most requests in the queue, if there is a limit.
+    pub max_depth: Option<u32>,
+    /// Most requests in a band, if there is a limit.
+    pub band_capacity: Option<u32>,
+    /// How long a request may wait, if there is a limit.
+    pub ttl: Option<Tick>,
+    /// Whether a full queue gives up a less important request for a more important one.
+    pub sheds: bool,
+    /// Whether saturated instances give up sheddable requests while others wait.
+    pub evicts: bool,
+    /// Time between attempts to dispatch while requests wait; above zero.
+    pub tick: Tick,
 }
 
 /// How much is kept of each request.

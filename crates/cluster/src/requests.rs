@@ -1,5 +1,6 @@
 //! Requests on their way, from arrival to end.
 
+use crate::flow_control::Passage;
 use blis_kernel::InstanceId;
 use blis_workload::RequestSpec;
 
@@ -10,6 +11,8 @@ pub(crate) struct InFlight {
     /// How many arrived before it.
     pub(crate) number: u64,
     pub(crate) instance: Option<InstanceId>,
+    /// Its way through the gateway queue, if it took that.
+    pub(crate) passage: Option<Passage>,
 }
 
 /// An arena of requests; a handle is free again once its request has ended.
@@ -21,7 +24,7 @@ pub(crate) struct Requests {
 
 impl Requests {
     pub(crate) fn insert(&mut self, spec: RequestSpec, number: u64) -> u32 {
-        let request = Some(InFlight { spec, number, instance: None });
+        let request = Some(InFlight { spec, number, instance: None, passage: None });
         if let Some(handle) = self.vacant.pop() {
             self.slots[handle as usize] = request;
             handle

@@ -1,33 +1,31 @@
 //! The event loop.
 //!
-//! Exactly one place decides what happens next: [`Cluster::next_event`], over arrivals, admissions and routings. At
-//! one tick all arrivals come first, then all admissions, then all routings, and all of them before the instances'
-//! own events. An instance's clock may lag: it is brought up to date when a decision reads it, when it gets a
+//! Exactly one place decides what happens next: [`Cluster::next_event`]. At one tick all arrivals come first, then all
+//! admissions, all routings, and the gateway queue's evictions, expiries and dispatch tick, and all of them before the
+//! instances' own events. An instance's clock may lag: it is brought up to date when a decision reads it, when it gets a
 //! request, or, where the end of a request can bring another, in global order of time.
 
+use crate::flow_control::{FlowControl, Passage};
 use crate::next_events::NextEvents;
 use crate::observer::{Observer, Progress, ProgressOnly};
-use crate::plan::{AdmissionPlan, Detail, Plan, RoutingPlan};
+use crate::plan::{AdmissionPlan, Detail, Plan};
 use crate::requests::{InFlight, Requests};
 use crate::signals::Signals;
 use blis_engine::{BlockKeys, Ended, Ending, Instance, Submission};
-use blis_kernel::rng::{GoRand, stream_seed};
 use blis_kernel::{InstanceId, Tick, TimerQueue};
 use blis_metrics::{
     InstanceFigures, Options, Outcome, Recorder, RequestEnding, RequestRecord, RunEnding, RunFigures,
     SessionPlace,
 };
-use blis_policy::Reads;
-use blis_policy::admission::{Admission, AdmissionView, AlwaysAdmit, Decision, RejectAll, TokenBucket};
-use blis_policy::registry;
-use blis_policy::routing::{
-    AlwaysBusiest, LeastLoaded, LoadRule, PromptKeys, RequestView, RoundRobin, Router, RouterView,
-};
+use blis_policy::admission::{Admission, AdmissionView, Decision, TenantBudget};
+use blis_policy::registry::Setup;
+use blis_policy::routing::{LoadRule, PromptKeys, RequestView, Router, RouterView};
 use blis_policy::scheduling::SchedulerKind;
+use blis_policy::{Params, Reads};
 use blis_workload::content::{BlockHasher, is_private};
 use blis_workload::trace::{RowStatus, Served};
-use blis_workload::{RequestEnd, RequestSource, RequestSpec};
-use std::collections::VecDeque;
+use blis_workload::{Labels, RequestEnd, RequestSource, RequestSpec};
+use std::collections::{BTreeSet, VecDeque};
 
 /// Requests between two calls of the progress callback.
 const PROGRESS_EVERY_REQUESTS: u64 = 4096;
@@ -53,37 +51,50 @@ enum Stage {
     Arrival,
     Admission,
     Routing,
+    Eviction,
+    Expiry,
+    DispatchTick,
 }
 
 /// What requests of one set of labels have in common for the gateway.
 #[derive(Clone, Copy, Debug)]
-struct LabelFigures {
-    rank: i32,
+pub(crate) struct LabelFigures {
+    pub(crate) rank: i32,
     priority: i32,
     is_served: bool,
+    /// Number of the tenant; tenants are numbered by name.
+    pub(crate) tenant: u32,
+    /// Time to the first token that requests hope for.
+    pub(crate) slo_target: Option<Tick>,
 }
 
-struct Cluster<'a> {
-    plan: &'a Plan,
+/// What requests without a tenant count as at the gateway.
+const UNNAMED_TENANT: &str = "default";
+
+pub(crate) struct Cluster<'a> {
+    pub(crate) plan: &'a Plan,
     observer: &'a mut dyn Observer,
     source: Box<dyn RequestSource>,
     next_arrival: Option<RequestSpec>,
     follow_ups: TimerQueue<RequestSpec>,
     admissions: VecDeque<(Tick, u32)>,
-    routings: VecDeque<(Tick, u32)>,
-    requests: Requests,
-    instances: Vec<Instance>,
-    next_events: NextEvents,
-    signals: Signals,
+    pub(crate) routings: VecDeque<(Tick, u32)>,
+    pub(crate) requests: Requests,
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) next_events: NextEvents,
+    pub(crate) signals: Signals,
     admission: Box<dyn Admission>,
+    pub(crate) flow_control: Option<FlowControl>,
     router: Box<dyn Router>,
-    /// What either of the two looks at.
+    /// What any of the three looks at.
     reads: Reads,
     load: LoadRule,
     hasher: BlockHasher,
     keys_are_needed: bool,
     keys: Vec<u64>,
-    labels: Vec<LabelFigures>,
+    pub(crate) labels: Vec<LabelFigures>,
+    /// Requests at the instances, by tenant; counted only where tenants have budgets.
+    tenants_in_flight: Vec<u32>,
     recorder: Recorder,
     injected: u64,
     ended: u64,
@@ -95,14 +106,12 @@ struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     fn new(plan: &'a Plan, observer: &'a mut dyn Observer) -> Self {
-        let load = if plan.semantics.load_counts_twice {
-            LoadRule::QueuePlusBatchPlusInFlight
-        } else {
-            LoadRule::InFlight
-        };
-        let admission = make_admission(&plan.admission);
-        let router = make_router(&plan.routing, load, plan.seed);
-        let reads = admission.reads().union(router.reads());
+        let admission = make_admission(plan);
+        let router = make_router(plan);
+        let flow_control =
+            plan.flow_control.as_ref().map(|flow_control| FlowControl::new(plan, flow_control));
+        let gateway_reads = flow_control.as_ref().map_or(Reads::NONE, FlowControl::reads);
+        let reads = admission.reads().union(router.reads()).union(gateway_reads);
         let mut instances: Vec<_> =
             (0..plan.instances).map(|_| Instance::new(plan.instance.clone(), plan.latency.clone())).collect();
         if reads.cache {
@@ -136,11 +145,13 @@ impl<'a> Cluster<'a> {
             next_events: NextEvents::new(instances.len()),
             instances,
             admission,
+            flow_control,
             router,
             reads,
-            load,
+            load: setup(plan, &plan.routing.policy.params, "").load(),
             keys: Vec::new(),
             labels: Vec::new(),
+            tenants_in_flight: Vec::new(),
             injected: 0,
             sessions: 0,
             ended: 0,
@@ -171,6 +182,9 @@ impl<'a> Cluster<'a> {
                 Stage::Arrival => self.arrive(at),
                 Stage::Admission => self.admit(at),
                 Stage::Routing => self.route(at),
+                Stage::Eviction => self.evict(at),
+                Stage::Expiry => self.expire(at),
+                Stage::DispatchTick => self.dispatch_tick(at),
             }
             if self.injected >= told + PROGRESS_EVERY_REQUESTS {
                 told = self.injected;
@@ -188,9 +202,15 @@ impl<'a> Cluster<'a> {
         let source = self.next_arrival.as_ref().map_or(Tick::MAX, |request| request.arrival);
         let arrival = source.min(self.follow_ups.next_at());
         let due = |queue: &VecDeque<(Tick, u32)>| queue.front().map_or(Tick::MAX, |&(at, _)| at);
-        let next = (arrival, Stage::Arrival)
+        let mut next = (arrival, Stage::Arrival)
             .min((due(&self.admissions), Stage::Admission))
             .min((due(&self.routings), Stage::Routing));
+        if let Some(flow) = &self.flow_control {
+            next = next
+                .min((flow.next_eviction_at(), Stage::Eviction))
+                .min((flow.next_expiry_at(), Stage::Expiry))
+                .min((flow.next_tick_at(), Stage::DispatchTick));
+        }
         (next.0 < Tick::MAX).then_some(next)
     }
 
@@ -200,8 +220,19 @@ impl<'a> Cluster<'a> {
 
     /// Takes in the source's labels.
     fn learn_labels(&mut self) {
+        let tenant_of = |labels: &Labels| match labels.tenant.as_str() {
+            "" => UNNAMED_TENANT.to_owned(),
+            tenant => tenant.to_owned(),
+        };
+        let tenants: BTreeSet<_> = self.source.labels().iter().map(tenant_of).collect();
+        let tenants: Vec<_> = tenants.into_iter().collect();
+        self.tenants_in_flight = vec![0; tenants.len()];
+        let class_targets = self.plan.flow_control.as_ref().map(|flow_control| &flow_control.slo_targets);
         for labels in self.source.labels() {
+            let class_target = class_targets.and_then(|targets| targets.get(&labels.slo_class));
             self.labels.push(LabelFigures {
+                tenant: tenants.binary_search(&tenant_of(labels)).expect("a tenant that was listed") as u32,
+                slo_target: labels.slo_target.or(class_target.copied()),
                 rank: self.plan.priorities.rank(&labels.slo_class),
                 priority: self.plan.priorities.priority(&labels.slo_class),
                 is_served: labels.model.is_empty() || labels.model == self.plan.model,
@@ -246,6 +277,8 @@ impl<'a> Cluster<'a> {
             input_tokens: request.input_tokens,
             slo_class: &self.source.labels()[request.labels.0 as usize].slo_class,
             slo_rank: labels.rank,
+            tenant: &self.source.labels()[request.labels.0 as usize].tenant,
+            tenant_in_flight: self.tenants_in_flight[labels.tenant as usize],
             queue_depth: &self.signals.queue_depth[..n],
             batch_size: &self.signals.batch_size[..n],
             kv_utilization: &self.signals.kv_utilization[..n],
@@ -253,6 +286,7 @@ impl<'a> Cluster<'a> {
             load: self.load,
         });
         match decision {
+            Decision::Admit if self.flow_control.is_some() => self.join_gateway_queue(handle, now),
             Decision::Admit => self.routings.push_back((now + self.plan.routing_latency, handle)),
             Decision::Reject => self.turn_away(handle, RequestEnding::RejectedByAdmission, now),
         }
@@ -317,13 +351,15 @@ impl<'a> Cluster<'a> {
         };
         self.requests.get_mut(handle).instance = Some(InstanceId(chosen as u32));
         self.signals.in_flight[chosen] += 1;
+        self.tenants_in_flight[labels.tenant as usize] += 1;
+        self.track_evictable(handle);
         self.bring_instance_up_to_date(chosen, now);
         self.instances[chosen].submit(now, submission);
         self.next_events.set(chosen, self.instances[chosen].next_event_at());
     }
 
     /// The signals that somebody looks at are read again when they are old enough.
-    fn refresh_signals(&mut self, now: Tick) {
+    pub(crate) fn refresh_signals(&mut self, now: Tick) {
         let figures = self.reads.snapshot && self.signals.figures_are_due(now);
         let caches = self.reads.cache && self.signals.cache_is_due(now);
         if !figures && !caches {
@@ -339,7 +375,7 @@ impl<'a> Cluster<'a> {
     }
 
     /// Every event of every instance before `now` has happened.
-    fn bring_up_to_date(&mut self, now: Tick) {
+    pub(crate) fn bring_up_to_date(&mut self, now: Tick) {
         if self.next_events.first_at() >= now {
             return;
         }
@@ -349,7 +385,7 @@ impl<'a> Cluster<'a> {
     }
 
     #[inline]
-    fn bring_instance_up_to_date(&mut self, index: usize, now: Tick) {
+    pub(crate) fn bring_instance_up_to_date(&mut self, index: usize, now: Tick) {
         if self.next_events.at(index) < now {
             self.run_instance(index, now, false);
         }
@@ -383,7 +419,7 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    fn collect_ended(&mut self, index: usize) {
+    pub(crate) fn collect_ended(&mut self, index: usize) {
         let mut ended = std::mem::take(&mut self.scratch_ended);
         ended.extend(self.instances[index].drain_ended());
         for end in ended.drain(..) {
@@ -394,13 +430,18 @@ impl<'a> Cluster<'a> {
     }
 
     fn record_end(&mut self, end: &Ended) {
-        let InFlight { spec, number, instance } = self.requests.remove(end.handle);
+        let InFlight { spec, number, instance, passage } = self.requests.remove(end.handle);
+        self.tenants_in_flight[self.labels[spec.labels.0 as usize].tenant as usize] -= 1;
+        if let Some(flow) = &mut self.flow_control {
+            flow.forget(end.handle);
+        }
         let (ending, reply) = match end.ending {
             Ending::Completed | Ending::LengthCapped => {
                 (RequestEnding::Completed, Some(RequestEnd::Completed { output_tokens: end.output_tokens }))
             }
             Ending::TimedOut => (RequestEnding::TimedOut, Some(RequestEnd::TimedOut)),
             Ending::Unservable => (RequestEnding::DroppedUnservable, Some(RequestEnd::Dropped)),
+            Ending::Evicted => (RequestEnding::Evicted, Some(RequestEnd::Dropped)),
             Ending::StillQueued => (RequestEnding::StillQueued, None),
             Ending::StillRunning => (RequestEnding::StillRunning, None),
             Ending::StillEntering => (RequestEnding::InPipeline, None),
@@ -411,6 +452,7 @@ impl<'a> Cluster<'a> {
             e2e: end.e2e,
             itl_mean_us: end.itl_mean_us,
             scheduling_delay: end.scheduling_delay,
+            gateway_queue_delay: passage.and_then(Passage::delay),
             length_capped: end.ending == Ending::LengthCapped,
             instance,
             ..blank_record(&spec, ending)
@@ -424,13 +466,19 @@ impl<'a> Cluster<'a> {
         self.observer.ended(number, spec, served, &*self.source);
     }
 
+    /// The gateway refuses a request.
+    pub(crate) fn turn_away(&mut self, handle: u32, ending: RequestEnding, now: Tick) {
+        self.end_at_gateway(handle, ending, now, RequestEnd::Dropped);
+    }
+
     /// A request ends at the gateway.
-    fn turn_away(&mut self, handle: u32, ending: RequestEnding, now: Tick) {
+    pub(crate) fn end_at_gateway(&mut self, handle: u32, ending: RequestEnding, now: Tick, end: RequestEnd) {
         let InFlight { spec, number, .. } = self.requests.remove(handle);
         self.ended += 1;
         self.recorder.record(blank_record(&spec, ending));
-        self.report_end(&spec, now, RequestEnd::Dropped);
-        self.observer.ended(number, spec, Served::default(), &*self.source);
+        self.report_end(&spec, now, end);
+        let served = Served { status: row_status(ending), ..Served::default() };
+        self.observer.ended(number, spec, served, &*self.source);
     }
 
     /// Tells the source, which may answer with the session's next request.
@@ -481,6 +529,11 @@ impl<'a> Cluster<'a> {
                 peak_kv_blocks: counters.peak_kv_blocks,
             });
         }
+        for handle in self.flow_control.as_mut().map(FlowControl::drain).unwrap_or_default() {
+            let InFlight { spec, number, .. } = self.requests.remove(handle);
+            self.recorder.record(blank_record(&spec, RequestEnding::StillAtGateway));
+            self.observer.ended(number, spec, Served::default(), &*self.source);
+        }
         for (_, handle) in
             std::mem::take(&mut self.admissions).into_iter().chain(std::mem::take(&mut self.routings))
         {
@@ -488,7 +541,8 @@ impl<'a> Cluster<'a> {
             self.recorder.record(blank_record(&spec, RequestEnding::InPipeline));
             self.observer.ended(number, spec, Served::default(), &*self.source);
         }
-        let all_ended = self.ended == self.injected && self.next_event().is_none();
+        let all_arrived = self.next_arrival.is_none() && self.follow_ups.next_at() == Tick::MAX;
+        let all_ended = self.ended == self.injected && all_arrived;
         let ending = match deadlock {
             Some(text) => RunEnding::Deadlock(text),
             None if all_ended => RunEnding::Completed,
@@ -531,6 +585,7 @@ fn blank_record(spec: &RequestSpec, ending: RequestEnding) -> RequestRecord {
         e2e: None,
         itl_mean_us: 0.0,
         scheduling_delay: None,
+        gateway_queue_delay: None,
         labels: spec.labels.0,
         instance: None,
         length_capped: false,
@@ -539,24 +594,21 @@ fn blank_record(spec: &RequestSpec, ending: RequestEnding) -> RequestRecord {
     }
 }
 
-fn make_admission(plan: &AdmissionPlan) -> Box<dyn Admission> {
-    match *plan {
-        AdmissionPlan::AlwaysAdmit => Box::new(AlwaysAdmit),
-        AdmissionPlan::RejectAll => Box::new(RejectAll),
-        AdmissionPlan::TokenBucket { capacity_tokens, refill_tokens_per_s } => Box::new(
-            TokenBucket::new(capacity_tokens, refill_tokens_per_s).expect("a plan's parameters are checked"),
-        ),
-    }
+fn setup<'a>(plan: &'a Plan, params: &'a Params, stream: &'static str) -> Setup<'a> {
+    Setup { params, semantics: plan.semantics, scorers: &plan.routing.scorers, seed: plan.seed, stream }
 }
 
-fn make_router(plan: &RoutingPlan, load: LoadRule, seed: i64) -> Box<dyn Router> {
-    let ties = GoRand::new(stream_seed(seed, "router"));
-    match plan {
-        RoutingPlan::RoundRobin => Box::new(RoundRobin::default()),
-        RoutingPlan::LeastLoaded => Box::new(LeastLoaded::new(load, ties)),
-        RoutingPlan::AlwaysBusiest => Box::new(AlwaysBusiest::new(load)),
-        RoutingPlan::Weighted(scorers) => {
-            Box::new(registry::weighted(scorers, ties).expect("a plan's scorers are checked"))
-        }
+fn make_admission(plan: &Plan) -> Box<dyn Admission> {
+    let AdmissionPlan { policy, tenant_budgets } = &plan.admission;
+    let made = (policy.entry.make)(&setup(plan, &policy.params, "admission"));
+    if tenant_budgets.is_empty() {
+        return made;
     }
+    let capacity = u64::from(plan.instances) * u64::from(plan.instance.max_num_seqs);
+    Box::new(TenantBudget::new(made, tenant_budgets, capacity.max(1)))
+}
+
+fn make_router(plan: &Plan) -> Box<dyn Router> {
+    let policy = &plan.routing.policy;
+    (policy.entry.make)(&setup(plan, &policy.params, "router"))
 }

@@ -5,7 +5,7 @@
 
 mod support;
 
-use blis_cluster::plan::{AdmissionPlan, Detail, Plan, RoutingPlan, Workload};
+use blis_cluster::plan::{AdmissionPlan, Detail, FlowControlPlan, Plan, RoutingPlan, Workload};
 use blis_cluster::run;
 use blis_engine::{CpuTierConfig, InstanceConfig};
 use blis_kernel::rng::GoRand;
@@ -18,12 +18,13 @@ use blis_latency::{
 use blis_metrics::{Outcome, RequestEnding, RequestRecord, RunEnding};
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
-use blis_policy::registry::SCORERS;
 use blis_policy::scheduling::SchedulerKind;
+use blis_policy::{Configured, Entry, Range, Registry, Table};
 use blis_workload::client::Conversation;
 use blis_workload::{
     Client, Labels, Prefix, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound, Traffic,
 };
+use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -164,29 +165,69 @@ fn client(dice: &mut Dice, index: i64, timeout: Option<Tick>, block_tokens: i64)
 }
 
 fn routing(dice: &mut Dice) -> RoutingPlan {
-    match dice.between(0, 5) {
-        0 => RoutingPlan::RoundRobin,
-        1 => RoutingPlan::LeastLoaded,
-        2 => RoutingPlan::AlwaysBusiest,
-        _ => {
-            let mut names: Vec<_> = SCORERS.names().collect();
-            dice.0.shuffle(&mut names);
-            names.truncate(dice.between(1, 4) as usize);
-            RoutingPlan::Weighted(
-                names.into_iter().map(|name| (name.to_owned(), dice.real(0.1, 3.0))).collect(),
-            )
-        }
+    let registry = Registry::built_in();
+    let mut scorers = registry.scorers.entries().to_vec();
+    dice.0.shuffle(&mut scorers);
+    scorers.truncate(dice.between(1, 4) as usize);
+    let name = if dice.one_in(2) { "weighted" } else { any(dice, &registry.routing).name };
+    RoutingPlan {
+        scorers: scorers.into_iter().map(|scorer| (scorer, dice.real(0.1, 3.0))).collect(),
+        ..support::routing(name)
     }
 }
 
+fn any<T: Copy>(dice: &mut Dice, table: &Table<T>) -> Entry<T> {
+    dice.pick(table.entries())
+}
+
+/// The policy with parameters that matter to loads of a few requests and prompts of a few hundred tokens.
+fn strict<T: Copy>(dice: &mut Dice, policy: Entry<T>) -> Configured<T> {
+    let values: Vec<_> = policy
+        .params
+        .iter()
+        .map(|param| {
+            let value = match param.range {
+                Range::Positive if param.default > 100.0 => dice.real(1.0, 5.0 * param.default),
+                Range::Positive => dice.real(0.1, 2.0 * param.default),
+                Range::Fraction => dice.real(0.01, 1.0),
+                Range::Count => dice.between(0, 10) as f64,
+                Range::PositiveCount => dice.between(1, 10) as f64,
+                Range::Integer => dice.between(-4, 5) as f64,
+            };
+            (param.name, value)
+        })
+        .collect();
+    policy.with(&values).expect("values in range")
+}
+
 fn admission(dice: &mut Dice) -> AdmissionPlan {
-    match dice.between(0, 9) {
-        0 => AdmissionPlan::RejectAll,
-        1 | 2 => AdmissionPlan::TokenBucket {
-            capacity_tokens: dice.real(1.0, 5_000.0),
-            refill_tokens_per_s: dice.real(1.0, 50_000.0),
-        },
-        _ => AdmissionPlan::AlwaysAdmit,
+    let registry = Registry::built_in();
+    let policy = if dice.one_in(2) {
+        registry.admission.get("always-admit").expect("the default")
+    } else {
+        any(dice, &registry.admission)
+    };
+    let budgets = if dice.one_in(4) { vec![("a".to_owned(), 0.0), ("b".to_owned(), 0.01)] } else { vec![] };
+    AdmissionPlan { policy: strict(dice, policy), tenant_budgets: budgets.into_iter().collect() }
+}
+
+fn flow_control(dice: &mut Dice) -> FlowControlPlan {
+    let registry = Registry::built_in();
+    let limit = |dice: &mut Dice| dice.one_in(2).then(|| dice.between(1, 20) as u32);
+    let (detector, order) = (any(dice, &registry.saturation), any(dice, &registry.dispatch_orders));
+    let (fairness, usage_limit) = (any(dice, &registry.fairness), any(dice, &registry.usage_limits));
+    FlowControlPlan {
+        saturation: strict(dice, detector),
+        order: strict(dice, order),
+        fairness: strict(dice, fairness),
+        usage_limit: strict(dice, usage_limit),
+        slo_targets: BTreeMap::from([("critical".to_owned(), Tick::from_us(dice.between(1, 500_000)))]),
+        max_depth: limit(dice),
+        band_capacity: limit(dice),
+        ttl: dice.one_in(3).then(|| Tick::from_us(dice.between(1, 2_000_000))),
+        sheds: dice.one_in(2),
+        evicts: dice.one_in(2),
+        tick: Tick::from_us(dice.pick(&[1_000, 25_000, 400_000])),
     }
 }
 
@@ -242,6 +283,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         instance,
         latency: latency(dice),
         admission: admission(dice),
+        flow_control: dice.one_in(3).then(|| flow_control(dice)),
         admission_latency: delay(dice),
         routing: routing(dice),
         routing_latency: delay(dice),
@@ -343,11 +385,12 @@ fn check(seed: u64) {
     assert_eq!(outcome, brief, "keeping records changes nothing else");
 
     if plan.instances == 1 {
-        let routings = [RoutingPlan::RoundRobin, RoutingPlan::LeastLoaded, RoutingPlan::AlwaysBusiest];
-        let scorers = SCORERS.names().map(|name| (name.to_owned(), 1.0)).collect();
-        for routing in routings.into_iter().chain([RoutingPlan::Weighted(scorers)]) {
-            let other = run(&Plan { routing: routing.clone(), ..plan.clone() });
-            assert_eq!(outcome, other, "one instance leaves {routing:?} no choice");
+        let registry = Registry::built_in();
+        let scorers: Vec<_> = registry.scorers.entries().iter().map(|&scorer| (scorer, 1.0)).collect();
+        for name in registry.routing.names() {
+            let routing = RoutingPlan { scorers: scorers.clone(), ..support::routing(name) };
+            let other = run(&Plan { routing, ..plan.clone() });
+            assert_eq!(outcome, other, "one instance leaves {name} no choice");
         }
     }
     if !plan.workload.stream().is_reactive() {
@@ -362,7 +405,7 @@ fn check_endings(plan: &Plan, outcome: &Outcome) {
     let c = &outcome.conservation;
     assert!(c.holds(), "requests are lost: {c:?}");
     assert_eq!(c.injected, records(outcome).len() as u64, "every request has a record");
-    let left = c.still_queued + c.still_running + c.in_pipeline;
+    let left = c.still_queued + c.still_running + c.in_pipeline + c.still_at_gateway;
     match &outcome.ending {
         RunEnding::Completed => assert_eq!(left, 0, "a completed run leaves nobody behind"),
         RunEnding::HorizonReached => assert!(plan.horizon < Tick::MAX, "there is no horizon"),
@@ -413,8 +456,9 @@ fn check_record(plan: &Plan, timeout: Option<Tick>, record: &RequestRecord, anyb
 /// In a fixed rotation, each instance does what it would do alone with its share.
 fn check_independence(plan: &Plan) {
     let plan = Plan {
-        routing: RoutingPlan::RoundRobin,
-        admission: AdmissionPlan::AlwaysAdmit,
+        routing: support::routing("round-robin"),
+        admission: support::admission("always-admit", &[]),
+        flow_control: None,
         admission_latency: Tick::ZERO,
         routing_latency: Tick::ZERO,
         ..plan.clone()

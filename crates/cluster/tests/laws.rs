@@ -125,13 +125,9 @@ const ROUTERS: [&str; 6] = [
 const SCHEDULERS: [SchedulerKind; 4] =
     [SchedulerKind::Fcfs, SchedulerKind::PriorityFcfs, SchedulerKind::Sjf, SchedulerKind::ReversePriority];
 
+/// A routing policy by name, or the weighted one with these scorers.
 fn routing(name: &str) -> RoutingPlan {
-    match name {
-        "round-robin" => RoutingPlan::RoundRobin,
-        "least-loaded" => RoutingPlan::LeastLoaded,
-        "always-busiest" => RoutingPlan::AlwaysBusiest,
-        scorers => weighted(scorers),
-    }
+    if name.contains(':') { weighted(name) } else { support::routing(name) }
 }
 
 /// Two client populations of different importance, one of which shares a prefix; together `per_s` requests per second.

@@ -285,7 +285,7 @@ impl Instance {
             let v = self.choose_victim();
             let victim = self.batch[v];
             *budget += std::mem::take(&mut self.requests[victim as usize].scheduled);
-            self.evict(victim, v);
+            self.preempt(victim, v);
             if v < at {
                 at -= 1;
             }
@@ -349,7 +349,7 @@ impl Instance {
     }
 
     /// The request goes back to the front of the wait queue.
-    fn evict(&mut self, slot: u32, position: usize) {
+    fn preempt(&mut self, slot: u32, position: usize) {
         self.counters.preemptions += 1;
         // A block that one generated token fills gets no key.
         let target = self.requests[slot as usize].target;

@@ -423,8 +423,31 @@ impl Instance {
         } else {
             self.waiting.retain(|w| w.slot != slot);
         }
+        self.withdraw(slot, Ending::TimedOut, now);
+    }
+
+    /// Takes a waiting or running request away, as the gateway wishes at `now`, which must not be before the events
+    /// already run. Returns false, with nothing changed, when it is neither: it is still entering or has left.
+    pub fn evict(&mut self, now: Tick, handle: u32) -> bool {
+        let is_it = |slot: u32| self.requests[slot as usize].handle == handle;
+        if let Some(at) = self.waiting.iter().position(|waiting| is_it(waiting.slot)) {
+            let slot = self.waiting.remove(at).expect("a position that was found").slot;
+            self.withdraw(slot, Ending::Evicted, now);
+        } else if let Some(slot) = self.batch.iter().copied().find(|&slot| is_it(slot)) {
+            self.withdraw_tokens(slot);
+            self.leave_batch(slot);
+            self.withdraw(slot, Ending::Evicted, now);
+        } else {
+            return false;
+        }
+        self.clock = self.clock.max(now);
+        true
+    }
+
+    /// A request that left queue and batch early gives its blocks back.
+    fn withdraw(&mut self, slot: u32, ending: Ending, now: Tick) {
         self.kv.release(slot, 0);
-        self.leave(slot, Ending::TimedOut, now);
+        self.leave(slot, ending, now);
         match self.step {
             Step::None if self.batch.is_empty() && !self.waiting.is_empty() => self.step = Step::Due(now),
             Step::Stalled if !self.waiting.is_empty() => self.step = Step::Due(now),

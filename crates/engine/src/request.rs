@@ -37,6 +37,8 @@ pub enum Ending {
     TimedOut,
     /// The instance can never serve it.
     Unservable,
+    /// The gateway took it away.
+    Evicted,
     /// The run ended while it waited.
     StillQueued,
     /// The run ended while it ran.

@@ -40,6 +40,11 @@ pub struct Semantics {
     /// up after the usual time, their prompts independent unless the trace counts increments. Corrected: each is the
     /// row that it replays.
     pub replayed_rounds_are_new: bool,
+    /// B4: the gateway's `fifo` order serves the most important class first. Corrected: whoever came first.
+    pub gateway_fifo_is_priority: bool,
+    /// B5: the gateway's ceilings are spread over the classes that it has seen so far. Corrected: over all classes of
+    /// the table, so that a class is treated the same whatever came before.
+    pub gateway_bands_as_seen: bool,
 }
 
 impl Semantics {
@@ -56,6 +61,8 @@ impl Semantics {
         signals_start_at_zero: false,
         load_counts_twice: false,
         replayed_rounds_are_new: false,
+        gateway_fifo_is_priority: false,
+        gateway_bands_as_seen: false,
     };
 
     /// The Go reference's reading (inference-sim, commit f90a1e3a).
@@ -71,6 +78,8 @@ impl Semantics {
         signals_start_at_zero: true,
         load_counts_twice: true,
         replayed_rounds_are_new: true,
+        gateway_fifo_is_priority: true,
+        gateway_bands_as_seen: true,
     };
 }
 

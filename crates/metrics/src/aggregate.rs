@@ -74,7 +74,12 @@ impl Tally {
             RequestEnding::StillRunning => self.still_running += 1,
             RequestEnding::InPipeline
             | RequestEnding::RejectedByAdmission
-            | RequestEnding::RejectedByRouting => {}
+            | RequestEnding::RejectedByGateway
+            | RequestEnding::ShedFromGateway
+            | RequestEnding::ExpiredAtGateway
+            | RequestEnding::RejectedByRouting
+            | RequestEnding::Evicted
+            | RequestEnding::StillAtGateway => {}
         }
         self.length_capped += u64::from(request.length_capped);
         if let Some(ttft) = request.ttft {

@@ -31,8 +31,18 @@ pub struct Conservation {
     pub dropped_unservable: u64,
     /// Turned away at admission.
     pub rejected_by_admission: u64,
+    /// Found the gateway queue full.
+    pub rejected_by_gateway: u64,
+    /// Left the gateway queue for more important requests.
+    pub shed_from_gateway: u64,
+    /// Waited too long in the gateway queue.
+    pub expired_at_gateway: u64,
     /// Found no instance.
     pub rejected_by_routing: u64,
+    /// Taken away from their instances for more important requests.
+    pub evicted: u64,
+    /// Waited in the gateway queue when the run ended.
+    pub still_at_gateway: u64,
     /// Waited when the run ended.
     pub still_queued: u64,
     /// Ran when the run ended.
@@ -49,7 +59,12 @@ impl Conservation {
                 + self.timed_out
                 + self.dropped_unservable
                 + self.rejected_by_admission
+                + self.rejected_by_gateway
+                + self.shed_from_gateway
+                + self.expired_at_gateway
                 + self.rejected_by_routing
+                + self.evicted
+                + self.still_at_gateway
                 + self.still_queued
                 + self.still_running
                 + self.in_pipeline
@@ -66,7 +81,8 @@ pub struct Anomalies {
     pub head_of_line_blocking: u64,
     /// Requests turned away at admission.
     pub rejected_by_admission: u64,
-    /// The same by SLO class; requests without one count as `standard`.
+    /// Requests that were turned away at admission, shed from or expired in the gateway queue, or evicted, by SLO class;
+    /// requests without one count as `standard`.
     pub shed: BTreeMap<String, u64>,
     /// Requests that found no instance.
     pub rejected_by_routing: u64,
@@ -76,6 +92,16 @@ pub struct Anomalies {
     pub timed_out: u64,
     /// Requests that the longest model length cut short.
     pub length_capped: u64,
+    /// Requests in the gateway queue when the run ended.
+    pub gateway_depth: u64,
+    /// Requests that left the gateway queue for more important ones.
+    pub gateway_shed: u64,
+    /// Requests that found the gateway queue full.
+    pub gateway_rejected: u64,
+    /// Requests taken away from their instances for more important ones.
+    pub gateway_evicted: u64,
+    /// Requests that waited too long in the gateway queue.
+    pub gateway_expired: u64,
 }
 
 impl Anomalies {
@@ -88,6 +114,11 @@ impl Anomalies {
             + self.dropped_unservable
             + self.timed_out
             + self.length_capped
+            + self.gateway_depth
+            + self.gateway_shed
+            + self.gateway_rejected
+            + self.gateway_evicted
+            + self.gateway_expired
             > 0
     }
 }

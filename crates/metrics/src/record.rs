@@ -13,8 +13,18 @@ pub enum RequestEnding {
     DroppedUnservable,
     /// Admission turned it away.
     RejectedByAdmission,
+    /// The gateway queue was full.
+    RejectedByGateway,
+    /// It left the gateway queue for a more important request.
+    ShedFromGateway,
+    /// It waited in the gateway queue for too long.
+    ExpiredAtGateway,
     /// No instance could take it.
     RejectedByRouting,
+    /// The gateway took it away from its instance for a more important request.
+    Evicted,
+    /// The run ended while it waited in the gateway queue.
+    StillAtGateway,
     /// The run ended while it waited at an instance.
     StillQueued,
     /// The run ended while it was in a batch.
@@ -66,6 +76,8 @@ pub struct RequestRecord {
     pub itl_mean_us: f64,
     /// From arrival to its last admission into a batch.
     pub scheduling_delay: Option<Tick>,
+    /// Time in the gateway queue, of a request that left it for an instance.
+    pub gateway_queue_delay: Option<Tick>,
     /// Which labels it carries, in the order in which the recorder was told of them.
     pub labels: u32,
     /// The instance it was handed to.

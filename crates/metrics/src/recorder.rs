@@ -113,12 +113,24 @@ impl Recorder {
             RequestEnding::TimedOut => &mut ends.timed_out,
             RequestEnding::DroppedUnservable => &mut ends.dropped_unservable,
             RequestEnding::RejectedByAdmission => &mut ends.rejected_by_admission,
+            RequestEnding::RejectedByGateway => &mut ends.rejected_by_gateway,
+            RequestEnding::ShedFromGateway => &mut ends.shed_from_gateway,
+            RequestEnding::ExpiredAtGateway => &mut ends.expired_at_gateway,
             RequestEnding::RejectedByRouting => &mut ends.rejected_by_routing,
+            RequestEnding::Evicted => &mut ends.evicted,
+            RequestEnding::StillAtGateway => &mut ends.still_at_gateway,
             RequestEnding::StillQueued => &mut ends.still_queued,
             RequestEnding::StillRunning => &mut ends.still_running,
             RequestEnding::InPipeline => &mut ends.in_pipeline,
         } += 1;
-        if request.ending == RequestEnding::RejectedByAdmission {
+        let is_shed = matches!(
+            request.ending,
+            RequestEnding::RejectedByAdmission
+                | RequestEnding::ShedFromGateway
+                | RequestEnding::ExpiredAtGateway
+                | RequestEnding::Evicted
+        );
+        if is_shed {
             let class = match self.labels[request.labels as usize].slo_class.as_str() {
                 "" => UNNAMED_SHED_CLASS,
                 class => class,
@@ -157,6 +169,11 @@ impl Recorder {
             dropped_unservable: cluster.dropped_unservable,
             timed_out: cluster.timed_out,
             length_capped: cluster.length_capped,
+            gateway_depth: self.conservation.still_at_gateway,
+            gateway_shed: self.conservation.shed_from_gateway,
+            gateway_rejected: self.conservation.rejected_by_gateway,
+            gateway_evicted: self.conservation.evicted,
+            gateway_expired: self.conservation.expired_at_gateway,
         };
         let mut records = self.records;
         records.sort_by(|a, b| a.arrival.cmp(&b.arrival).then_with(|| a.name.cmp(&b.name)));
@@ -200,6 +217,7 @@ mod tests {
             e2e: None,
             itl_mean_us: 0.0,
             scheduling_delay: None,
+            gateway_queue_delay: None,
             labels: 0,
             instance: Some(InstanceId(0)),
             length_capped: false,

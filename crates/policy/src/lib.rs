@@ -5,11 +5,15 @@
 //! over columns, never once per candidate. No view shows the output length of a request: a gateway does not know it.
 
 pub mod admission;
+pub mod flow_control;
 pub mod preemption;
 pub mod priority;
 pub mod registry;
 pub mod routing;
+pub mod saturation;
 pub mod scheduling;
+
+pub use registry::{Configured, Entry, Param, ParamError, Params, Range, Registry, Setup, Table};
 
 /// Which figures a policy looks at, so that the host need not bring the others up to date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -69,6 +69,11 @@ impl SloTable {
         self.max_rank - self.rank(class)
     }
 
+    /// The rank of every class, and of requests without one; in no order, and some more than once.
+    pub fn ranks(&self) -> impl Iterator<Item = i32> + '_ {
+        self.ranks.values().copied().chain([DEFAULT_RANK])
+    }
+
     /// Whether requests of the class may be shed under overload.
     pub fn is_sheddable(&self, class: &str) -> bool {
         self.rank(class) < 0

@@ -68,7 +68,12 @@ fn write_conservation(o: &mut Object<'_>, requests: &Conservation) {
     o.field("timed_out", requests.timed_out);
     o.field("dropped_unservable", requests.dropped_unservable);
     o.field("rejected_by_admission", requests.rejected_by_admission);
+    o.field("rejected_by_gateway", requests.rejected_by_gateway);
+    o.field("shed_from_gateway", requests.shed_from_gateway);
+    o.field("expired_at_gateway", requests.expired_at_gateway);
     o.field("rejected_by_routing", requests.rejected_by_routing);
+    o.field("evicted", requests.evicted);
+    o.field("still_at_gateway", requests.still_at_gateway);
     o.field("still_queued", requests.still_queued);
     o.field("still_running", requests.still_running);
     o.field("in_pipeline", requests.in_pipeline);

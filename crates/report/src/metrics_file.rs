@@ -67,6 +67,9 @@ fn write_request(o: &mut Object<'_>, all: &PerRequest, request: &RequestRecord) 
     if let Some(instance) = request.instance {
         o.field("handled_by", instance.to_string());
     }
+    if let Some(delay) = request.gateway_queue_delay.filter(|&delay| delay > Tick::ZERO) {
+        o.field("gateway_queue_delay_ms", delay.as_ms());
+    }
     o.text_unless_empty("model", &labels.model);
     o.text_unless_empty("adapter", &labels.adapter);
     if request.length_capped {

@@ -75,7 +75,15 @@ fn write_anomalies(out: &mut String, anomalies: &Anomalies) -> Result {
     writeln!(out, "Rejected Requests (Routing): {}", anomalies.rejected_by_routing)?;
     writeln!(out, "Dropped Unservable: {}", anomalies.dropped_unservable)?;
     writeln!(out, "Timed Out Requests: {}", anomalies.timed_out)?;
-    writeln!(out, "Length-Capped Requests: {}", anomalies.length_capped)
+    writeln!(out, "Length-Capped Requests: {}", anomalies.length_capped)?;
+    let gateway = [
+        ("Gateway Queue Depth (horizon)", anomalies.gateway_depth),
+        ("Gateway Queue Shed", anomalies.gateway_shed),
+        ("Gateway Queue Rejected", anomalies.gateway_rejected),
+        ("Gateway Evicted (in-flight)", anomalies.gateway_evicted),
+        ("Gateway Expired (TTL)", anomalies.gateway_expired),
+    ];
+    gateway.iter().filter(|(_, n)| *n > 0).try_for_each(|(name, n)| writeln!(out, "{name}: {n}"))
 }
 
 fn write_kv(out: &mut String, kv: KvFigures) -> Result {

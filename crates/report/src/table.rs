@@ -69,12 +69,17 @@ fn write_head(out: &mut String, outcome: &Outcome) -> Result {
     writeln!(out, "{responses:.2} requests/s, {tokens:.1} output tokens/s")
 }
 
-fn not_completed(requests: &Conservation) -> [(u64, &'static str); 7] {
+fn not_completed(requests: &Conservation) -> [(u64, &'static str); 12] {
     [
         (requests.timed_out, "timed out"),
         (requests.dropped_unservable, "dropped: longer than an instance can serve"),
         (requests.rejected_by_admission, "rejected at admission"),
+        (requests.rejected_by_gateway, "rejected: the gateway queue was full"),
+        (requests.shed_from_gateway, "shed from the gateway queue"),
+        (requests.expired_at_gateway, "expired in the gateway queue"),
         (requests.rejected_by_routing, "rejected: no instance for them"),
+        (requests.evicted, "evicted from their instances"),
+        (requests.still_at_gateway, "still in the gateway queue"),
         (requests.still_queued, "still queued"),
         (requests.still_running, "still running"),
         (requests.in_pipeline, "still on their way to a queue"),

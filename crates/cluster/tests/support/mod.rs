@@ -8,9 +8,9 @@ use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::{Blackbox, Coefficients};
 use blis_metrics::{Outcome, RequestRecord};
+use blis_policy::Registry;
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
-use blis_policy::registry::parse_scorers;
 use blis_policy::scheduling::SchedulerKind;
 use blis_workload::{
     Client, Content, Labels, LabelsId, RequestEnd, RequestSource, RequestSpec, Segment, SessionId,
@@ -43,9 +43,10 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
             semantics: Semantics::CORRECTED,
         },
         latency: Arc::new(Blackbox::new(&coefficients).expect("valid coefficients")),
-        admission: AdmissionPlan::AlwaysAdmit,
+        admission: admission("always-admit", &[]),
+        flow_control: None,
         admission_latency: Tick::ZERO,
-        routing: RoutingPlan::RoundRobin,
+        routing: routing("round-robin"),
         routing_latency: Tick::ZERO,
         snapshot_refresh_interval: Tick::ZERO,
         cache_signal_delay: Tick::ZERO,
@@ -71,7 +72,21 @@ pub fn under(mut plan: Plan, semantics: Semantics) -> Plan {
 }
 
 pub fn weighted(scorers: &str) -> RoutingPlan {
-    RoutingPlan::Weighted(parse_scorers(scorers).expect("valid scorers"))
+    let scorers = Registry::built_in().parse_scorers(scorers).expect("valid scorers");
+    RoutingPlan { scorers, ..routing("weighted") }
+}
+
+/// A routing policy by name; one that scores has the default scorers.
+pub fn routing(name: &str) -> RoutingPlan {
+    let registry = Registry::built_in();
+    let scorers = registry.parse_scorers("").expect("valid scorers");
+    RoutingPlan { policy: registry.routing.get(name).expect("a router").with_defaults(), scorers }
+}
+
+/// An admission policy by name.
+pub fn admission(name: &str, params: &[(&str, f64)]) -> AdmissionPlan {
+    let policy = Registry::built_in().admission.get(name).expect("an admission policy");
+    policy.with(params).expect("parameters in range").into()
 }
 
 pub fn constant(value: i64) -> LengthSampler {

@@ -2,7 +2,17 @@
 
 use super::{Admission, AdmissionView, Decision};
 use crate::Reads;
+use crate::registry::{Entry, MakeAdmission};
 use std::borrow::Cow;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeAdmission> = Entry {
+    name: "always-admit",
+    summary: "everybody is let in",
+    formula: "true",
+    params: &[],
+    make: |_| Box::new(AlwaysAdmit),
+};
 
 /// `always-admit`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,7 +2,17 @@
 
 use super::{Admission, AdmissionView, Decision};
 use crate::Reads;
+use crate::registry::{Entry, MakeAdmission};
 use std::borrow::Cow;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeAdmission> = Entry {
+    name: "reject-all",
+    summary: "nobody is let in (for tests)",
+    formula: "false",
+    params: &[],
+    make: |_| Box::new(RejectAll),
+};
 
 /// `reject-all`.
 #[derive(Clone, Copy, Debug, Default)]

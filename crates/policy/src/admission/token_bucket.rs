@@ -5,23 +5,34 @@
 
 use super::{Admission, AdmissionView, Decision};
 use crate::Reads;
+use crate::registry::{Entry, MakeAdmission, Param, Range};
 use blis_kernel::Tick;
 use std::borrow::Cow;
 
-/// Capacity when none is configured, tokens.
-pub const DEFAULT_CAPACITY_TOKENS: f64 = 10_000.0;
-/// Refill rate when none is configured, tokens per second.
-pub const DEFAULT_REFILL_TOKENS_PER_S: f64 = 1_000.0;
+const CAPACITY: &str = "token-bucket-capacity";
+const REFILL_RATE: &str = "token-bucket-refill-rate";
 
-/// A parameter that is not finite and above zero.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("token-bucket: {name} is {value}; it must be a finite number above 0")]
-pub struct TokenBucketError {
-    /// Which parameter.
-    pub name: &'static str,
-    /// Its value.
-    pub value: f64,
-}
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeAdmission> = Entry {
+    name: "token-bucket",
+    summary: "a bucket of prompt tokens that refills with time",
+    formula: "admit if min(C, tokens + elapsed * r) >= prompt tokens, and take them",
+    params: &[
+        Param {
+            name: CAPACITY,
+            summary: "size of the bucket, prompt tokens (C)",
+            default: 10_000.0,
+            range: Range::Positive,
+        },
+        Param {
+            name: REFILL_RATE,
+            summary: "refill, tokens per second (r)",
+            default: 1_000.0,
+            range: Range::Positive,
+        },
+    ],
+    make: |setup| Box::new(TokenBucket::new(setup.params.get(CAPACITY), setup.params.get(REFILL_RATE))),
+};
 
 /// `token-bucket`.
 #[derive(Clone, Debug)]
@@ -33,17 +44,9 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full bucket at time zero.
-    ///
-    /// # Errors
-    /// A parameter that is not finite and above zero.
-    pub fn new(capacity_tokens: f64, refill_tokens_per_s: f64) -> Result<Self, TokenBucketError> {
-        for (name, value) in [("capacity", capacity_tokens), ("refill rate", refill_tokens_per_s)] {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(TokenBucketError { name, value });
-            }
-        }
-        Ok(Self { capacity_tokens, refill_tokens_per_s, tokens: capacity_tokens, last: Tick::ZERO })
+    /// A full bucket at time zero. Both must be finite and above 0.
+    pub fn new(capacity_tokens: f64, refill_tokens_per_s: f64) -> Self {
+        Self { capacity_tokens, refill_tokens_per_s, tokens: capacity_tokens, last: Tick::ZERO }
     }
 }
 
@@ -80,7 +83,7 @@ mod tests {
 
     #[test]
     fn capacity_100_at_1000_per_second() {
-        let mut bucket = TokenBucket::new(100.0, 1000.0).unwrap();
+        let mut bucket = TokenBucket::new(100.0, 1000.0);
         let got: Vec<_> = [(0, 60), (0, 60), (10_000, 50), (10_000, 1), (1_000_000, 100), (1_000_000, 1)]
             .iter()
             .map(|&(at, tokens)| bucket.admit(&view(at, tokens)) == Decision::Admit)
@@ -91,9 +94,16 @@ mod tests {
 
     #[test]
     fn parameters_must_be_finite_and_positive() {
-        assert_eq!(TokenBucket::new(0.0, 1.0).unwrap_err().name, "capacity");
-        assert_eq!(TokenBucket::new(1.0, f64::INFINITY).unwrap_err().name, "refill rate");
-        assert!(TokenBucket::new(f64::NAN, 1.0).is_err());
+        let refused = |name, value| ENTRY.with(&[(name, value)]).unwrap_err().to_string();
+        assert_eq!(
+            refused(CAPACITY, 0.0),
+            "token-bucket-capacity of token-bucket is 0; it must be a finite number above 0"
+        );
+        assert!(
+            refused(REFILL_RATE, f64::INFINITY)
+                .starts_with("token-bucket-refill-rate of token-bucket is inf")
+        );
+        assert!(ENTRY.with(&[(CAPACITY, f64::NAN)]).is_err());
     }
 
     proptest! {
@@ -105,7 +115,7 @@ mod tests {
             capacity in 1.0f64..1000.0,
             rate in 1.0f64..10_000.0,
         ) {
-            let mut bucket = TokenBucket::new(capacity, rate).unwrap();
+            let mut bucket = TokenBucket::new(capacity, rate);
             let (mut now, mut admitted) = (0, 0.0);
             for (wait, tokens) in requests {
                 now += wait;

@@ -1,6 +1,16 @@
 //! The last request of the batch gives way: the one admitted most recently.
 
-use super::{PreemptionVictim, Running};
+use super::{PreemptionKind, PreemptionVictim, Running};
+use crate::registry::Entry;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<PreemptionKind> = Entry {
+    name: "fcfs",
+    summary: "the last request of the batch",
+    formula: "last position",
+    params: &[],
+    make: PreemptionKind::Fcfs,
+};
 
 /// `fcfs`.
 #[derive(Clone, Copy, Debug, Default)]

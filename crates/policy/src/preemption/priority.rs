@@ -1,7 +1,17 @@
 //! The least urgent request gives way: largest vLLM priority, among these the latest arrival, among these the one
 //! nearest the end of the batch.
 
-use super::{PreemptionVictim, Running};
+use super::{PreemptionKind, PreemptionVictim, Running};
+use crate::registry::Entry;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<PreemptionKind> = Entry {
+    name: "priority",
+    summary: "the least urgent request, the latest of them",
+    formula: "max (priority, arrival, position)",
+    params: &[],
+    make: PreemptionKind::Priority,
+};
 
 /// `priority`.
 #[derive(Clone, Copy, Debug, Default)]

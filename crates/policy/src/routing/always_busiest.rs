@@ -2,6 +2,16 @@
 
 use super::{Choice, LoadRule, Router, RouterView};
 use crate::Reads;
+use crate::registry::{Entry, MakeRouter};
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeRouter> = Entry {
+    name: "always-busiest",
+    summary: "the instance with the largest load (for tests)",
+    formula: "arg max load; the first of equals",
+    params: &[],
+    make: |setup| Box::new(AlwaysBusiest::new(setup.load())),
+};
 
 /// `always-busiest`.
 #[derive(Clone, Debug)]

@@ -2,7 +2,17 @@
 
 use super::{Choice, LoadRule, Router, RouterView, draw_tie};
 use crate::Reads;
+use crate::registry::{Entry, MakeRouter};
 use blis_kernel::rng::GoRand;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeRouter> = Entry {
+    name: "least-loaded",
+    summary: "the instance with the smallest load",
+    formula: "arg min load; a random one of equals",
+    params: &[],
+    make: |setup| Box::new(LeastLoaded::new(setup.load(), setup.random())),
+};
 
 /// `least-loaded`.
 #[derive(Clone, Debug)]

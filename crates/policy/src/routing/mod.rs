@@ -105,17 +105,23 @@ impl RouterView<'_> {
     /// Load of the candidate at `index`, requests.
     #[inline]
     pub fn load_of(&self, index: usize) -> u64 {
-        let in_flight = self.in_flight[index] as u64;
-        match self.load {
-            LoadRule::InFlight => in_flight,
-            LoadRule::QueuePlusBatchPlusInFlight => {
-                self.queue_depth[index] as u64 + self.batch_size[index] as u64 + in_flight
-            }
-        }
+        self.load.load(self.queue_depth, self.batch_size, self.in_flight, index)
     }
 }
 
 impl LoadRule {
+    /// Load of the instance at `index` of these columns, requests. Columns that the rule does not read may be empty.
+    #[inline]
+    pub fn load(self, queue_depth: &[u32], batch_size: &[u32], in_flight: &[u32], index: usize) -> u64 {
+        let in_flight = u64::from(in_flight[index]);
+        match self {
+            Self::InFlight => in_flight,
+            Self::QueuePlusBatchPlusInFlight => {
+                u64::from(queue_depth[index]) + u64::from(batch_size[index]) + in_flight
+            }
+        }
+    }
+
     /// What must be brought up to date to compute it.
     #[inline]
     pub const fn reads(self) -> Reads {

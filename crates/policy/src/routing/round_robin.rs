@@ -4,6 +4,16 @@
 
 use super::{Choice, Router, RouterView};
 use crate::Reads;
+use crate::registry::{Entry, MakeRouter};
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeRouter> = Entry {
+    name: "round-robin",
+    summary: "in turn",
+    formula: "decision number modulo the number of candidates",
+    params: &[],
+    make: |_| Box::new(RoundRobin::default()),
+};
 
 /// `round-robin`.
 #[derive(Clone, Debug, Default)]

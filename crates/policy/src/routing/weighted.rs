@@ -4,7 +4,20 @@
 
 use super::{Choice, Router, RouterView, Scorer, draw_tie};
 use crate::Reads;
+use crate::registry::{Entry, MakeRouter};
 use blis_kernel::rng::GoRand;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeRouter> = Entry {
+    name: "weighted",
+    summary: "the instance with the largest weighted sum of scores",
+    formula: "arg max sum(clamp(score, 0, 1) * weight / sum of weights); a random one of equals",
+    params: &[],
+    make: |setup| {
+        let made = setup.scorers.iter().map(|(scorer, weight)| ((scorer.make)(), *weight));
+        Box::new(Weighted::new(made.collect(), setup.random()))
+    },
+};
 
 /// `weighted`.
 pub struct Weighted {
@@ -87,12 +100,14 @@ fn largest(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry;
+    use crate::registry::Registry;
     use crate::routing::tests::{Sheet, router_stream};
     use proptest::prelude::*;
 
     fn weighted(scorers: &str) -> Weighted {
-        registry::weighted(&registry::parse_scorers(scorers).unwrap(), router_stream(42)).unwrap()
+        let scorers = Registry::built_in().parse_scorers(scorers).unwrap();
+        let made = scorers.iter().map(|(scorer, weight)| ((scorer.make)(), *weight));
+        Weighted::new(made.collect(), router_stream(42))
     }
 
     #[test]

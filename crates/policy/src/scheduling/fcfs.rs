@@ -2,8 +2,18 @@
 //!
 //! Preempted requests are put at the front by the engine and stay there.
 
-use super::{QueueOrder, Waiting};
+use super::{QueueOrder, SchedulerKind, Waiting};
+use crate::registry::Entry;
 use std::cmp::Ordering;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<SchedulerKind> = Entry {
+    name: "fcfs",
+    summary: "first come, first served",
+    formula: "order of entry",
+    params: &[],
+    make: SchedulerKind::Fcfs,
+};
 
 /// `fcfs`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,17 @@
 //! Most urgent first: vLLM priority ascending, then arrival, then name.
 
-use super::{QueueOrder, Waiting, by_arrival};
+use super::{QueueOrder, SchedulerKind, Waiting, by_arrival};
+use crate::registry::Entry;
 use std::cmp::Ordering;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<SchedulerKind> = Entry {
+    name: "priority-fcfs",
+    summary: "most urgent SLO class first, then first come",
+    formula: "(priority, arrival, name) ascending",
+    params: &[],
+    make: SchedulerKind::PriorityFcfs,
+};
 
 /// `priority-fcfs`.
 #[derive(Clone, Copy, Debug, Default)]

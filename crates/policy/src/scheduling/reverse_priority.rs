@@ -1,7 +1,17 @@
 //! Least urgent first, to show priority inversion: vLLM priority descending, then arrival, then name.
 
-use super::{QueueOrder, Waiting, by_arrival};
+use super::{QueueOrder, SchedulerKind, Waiting, by_arrival};
+use crate::registry::Entry;
 use std::cmp::Ordering;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<SchedulerKind> = Entry {
+    name: "reverse-priority",
+    summary: "least urgent SLO class first (for tests)",
+    formula: "priority descending, (arrival, name) ascending",
+    params: &[],
+    make: SchedulerKind::ReversePriority,
+};
 
 /// `reverse-priority`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,17 @@
 //! Shortest job first, by what is known of a job: prompt length ascending, then arrival, then name.
 
-use super::{QueueOrder, Waiting, by_arrival};
+use super::{QueueOrder, SchedulerKind, Waiting, by_arrival};
+use crate::registry::Entry;
 use std::cmp::Ordering;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<SchedulerKind> = Entry {
+    name: "sjf",
+    summary: "shortest prompt first",
+    formula: "(prompt length, arrival, name) ascending",
+    params: &[],
+    make: SchedulerKind::Sjf,
+};
 
 /// `sjf`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,7 +3,17 @@
 //! The busiest candidate always scores 0; equally busy ones all do.
 
 use crate::Reads;
+use crate::registry::{Entry, MakeScorer};
 use crate::routing::{RouterView, Scorer};
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeScorer> = Entry {
+    name: "active-requests",
+    summary: "few requests in flight",
+    formula: "1 if IF = 0, else (max - IF) / max",
+    params: &[],
+    make: || Box::new(ActiveRequests),
+};
 
 /// `active-requests`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,17 @@
 //! Empty KV caches first: 1 - share of KV blocks in use.
 
 use crate::Reads;
+use crate::registry::{Entry, MakeScorer};
 use crate::routing::{RouterView, Scorer};
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeScorer> = Entry {
+    name: "kv-utilization",
+    summary: "small share of KV blocks in use",
+    formula: "1 - KV",
+    params: &[],
+    make: || Box::new(KvUtilization),
+};
 
 /// `kv-utilization`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,10 +3,20 @@
 //! It never exceeds 0.5, so it cannot outvote a scorer of equal weight.
 
 use crate::Reads;
+use crate::registry::{Entry, MakeScorer};
 use crate::routing::{RouterView, Scorer};
 
 /// Queue depth from which on an instance scores 0 (llm-d's default).
 const FULL_QUEUE: u32 = 128;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeScorer> = Entry {
+    name: "load-aware",
+    summary: "short queue, by absolute length; at most 0.5",
+    formula: "0.5 * (1 - min(QD, 128) / 128)",
+    params: &[],
+    make: || Box::new(LoadAware),
+};
 
 /// `load-aware`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,17 @@
 //! Small loads first: 1 / (1 + L).
 
 use crate::Reads;
+use crate::registry::{Entry, MakeScorer};
 use crate::routing::{LoadRule, RouterView, Scorer};
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeScorer> = Entry {
+    name: "load-balance",
+    summary: "small load",
+    formula: "1 / (1 + L)",
+    params: &[],
+    make: || Box::new(LoadBalance),
+};
 
 /// `load-balance`.
 #[derive(Clone, Copy, Debug, Default)]

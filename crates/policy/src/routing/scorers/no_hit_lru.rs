@@ -5,10 +5,20 @@
 //! a cold request becomes the most recent; instances that are no candidates any more are forgotten.
 
 use crate::Reads;
+use crate::registry::{Entry, MakeScorer};
 use crate::routing::{RequestView, RouterView, Scorer};
 use blis_kernel::InstanceId;
 
 const NOWHERE: u32 = u32::MAX;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeScorer> = Entry {
+    name: "no-hit-lru",
+    summary: "spreads prompts that nobody has cached",
+    formula: "1 - rank / (n - 1), longest without a cold prompt first; 0.5 for cached prompts",
+    params: &[],
+    make: || Box::<NoHitLru>::default(),
+};
 
 /// `no-hit-lru`.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,17 @@
 //! Warm caches first: (c - min) / (max - min) over the cached leading blocks of the prompt; 1 for all when equal.
 
 use crate::Reads;
+use crate::registry::{Entry, MakeScorer};
 use crate::routing::{RouterView, Scorer};
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeScorer> = Entry {
+    name: "precise-prefix-cache",
+    summary: "leading prompt blocks in the instance's KV cache",
+    formula: "(c - min) / (max - min) over cached blocks",
+    params: &[],
+    make: || Box::<PrecisePrefixCache>::default(),
+};
 
 /// `precise-prefix-cache`.
 #[derive(Clone, Debug, Default)]

@@ -6,6 +6,7 @@
 
 use super::block_lru::BlockLru;
 use crate::Reads;
+use crate::registry::{Entry, MakeScorer};
 use crate::routing::{PromptKeys, RequestView, RouterView, Scorer};
 use blis_kernel::InstanceId;
 use rustc_hash::FxHashMap;
@@ -13,6 +14,15 @@ use rustc_hash::FxHashMap;
 /// Blocks that an instance is believed to hold at most.
 pub const CAPACITY_BLOCKS: u32 = 10_000;
 const GROUP: usize = u64::BITS as usize;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeScorer> = Entry {
+    name: "prefix-affinity",
+    summary: "leading prompt blocks routed there before",
+    formula: "blocks believed cached / blocks of the prompt",
+    params: &[],
+    make: || Box::<PrefixAffinity>::default(),
+};
 
 /// `prefix-affinity`.
 ///

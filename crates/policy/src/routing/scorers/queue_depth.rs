@@ -1,7 +1,17 @@
 //! Short queues first: (max - QD) / (max - min) over queue depths; 1 for all when all are equal.
 
 use crate::Reads;
+use crate::registry::{Entry, MakeScorer};
 use crate::routing::{RouterView, Scorer};
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeScorer> = Entry {
+    name: "queue-depth",
+    summary: "short queue, relative to the others",
+    formula: "(max - QD) / (max - min)",
+    params: &[],
+    make: || Box::new(QueueDepth),
+};
 
 /// `queue-depth`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,17 @@
 //! Small batches first: (max - BS) / (max - min) over batch sizes; 1 for all when all are equal.
 
 use crate::Reads;
+use crate::registry::{Entry, MakeScorer};
 use crate::routing::{RouterView, Scorer};
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeScorer> = Entry {
+    name: "running-requests",
+    summary: "small batch, relative to the others",
+    formula: "(max - BS) / (max - min)",
+    params: &[],
+    make: || Box::new(RunningRequests),
+};
 
 /// `running-requests`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,10 +1,20 @@
 //! vLLM's load between data-parallel ranks: x = 4 * QD + BS, score (max - x) / (max - min); 1 for all when equal.
 
 use crate::Reads;
+use crate::registry::{Entry, MakeScorer};
 use crate::routing::{RouterView, Scorer};
 
 /// A waiting request weighs as much as this many running ones (vLLM's data-parallel coordinator).
 const WAITING_WEIGHT: u32 = 4;
+
+/// What the registry says of it.
+pub const ENTRY: Entry<MakeScorer> = Entry {
+    name: "vllm-dp",
+    summary: "4 * waiting + running, relative to the others",
+    formula: "(max - x) / (max - min), x = 4 * QD + BS",
+    params: &[],
+    make: || Box::<VllmDp>::default(),
+};
 
 /// `vllm-dp`.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,147 @@
+//! The tables.
+
+use super::entry::{Setup, Table};
+use crate::admission::{self, Admission};
+use crate::flow_control::{DispatchOrder, Fairness, UsageLimit, dispatch_order, fairness, usage_limit};
+use crate::preemption::{self, PreemptionKind};
+use crate::routing::{self, Router, Scorer, scorers};
+use crate::saturation::{self, SaturationDetector};
+use crate::scheduling::{self, SchedulerKind};
+
+/// Makes an admission policy.
+pub type MakeAdmission = fn(&Setup<'_>) -> Box<dyn Admission>;
+/// Makes a router.
+pub type MakeRouter = fn(&Setup<'_>) -> Box<dyn Router>;
+/// Makes a scorer.
+pub type MakeScorer = fn() -> Box<dyn Scorer>;
+/// Makes a saturation detector.
+pub type MakeDetector = fn(&Setup<'_>) -> Box<dyn SaturationDetector>;
+/// Makes a dispatch order.
+pub type MakeOrder = fn(&Setup<'_>) -> Box<dyn DispatchOrder>;
+/// Makes a fairness policy.
+pub type MakeFairness = fn(&Setup<'_>) -> Box<dyn Fairness>;
+/// Makes a usage limit.
+pub type MakeUsageLimit = fn(&Setup<'_>) -> Box<dyn UsageLimit>;
+
+/// All policies that there are. A program with policies of its own adds them to [`Registry::built_in`].
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// Whether a request is let in.
+    pub admission: Table<MakeAdmission>,
+    /// Which instance gets it.
+    pub routing: Table<MakeRouter>,
+    /// Criteria of the weighted router.
+    pub scorers: Table<MakeScorer>,
+    /// Orders of an instance's wait queue.
+    pub schedulers: Table<SchedulerKind>,
+    /// Who gives way when KV blocks run out.
+    pub preemption: Table<PreemptionKind>,
+    /// How full the instances are, for the gateway queue.
+    pub saturation: Table<MakeDetector>,
+    /// Order of the gateway queue.
+    pub dispatch_orders: Table<MakeOrder>,
+    /// Whose turn it is in the gateway queue.
+    pub fairness: Table<MakeFairness>,
+    /// Up to which saturation the gateway queue serves each class.
+    pub usage_limits: Table<MakeUsageLimit>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::built_in()
+    }
+}
+
+impl Registry {
+    /// What every program has.
+    pub fn built_in() -> Self {
+        Self {
+            admission: Table::new(
+                "admission policy",
+                "always-admit",
+                &[
+                    admission::always_admit::ENTRY,
+                    admission::gaie_legacy::ENTRY,
+                    admission::probabilistic_admitter::ENTRY,
+                    admission::reject_all::ENTRY,
+                    admission::tier_shed::ENTRY,
+                    admission::token_bucket::ENTRY,
+                ],
+            ),
+            routing: Table::new(
+                "routing policy",
+                "round-robin",
+                &[
+                    routing::always_busiest::ENTRY,
+                    routing::least_loaded::ENTRY,
+                    routing::round_robin::ENTRY,
+                    routing::weighted::ENTRY,
+                ],
+            ),
+            scorers: Table::new(
+                "scorer",
+                "",
+                &[
+                    scorers::active_requests::ENTRY,
+                    scorers::kv_utilization::ENTRY,
+                    scorers::load_aware::ENTRY,
+                    scorers::load_balance::ENTRY,
+                    scorers::no_hit_lru::ENTRY,
+                    scorers::precise_prefix_cache::ENTRY,
+                    scorers::prefix_affinity::ENTRY,
+                    scorers::queue_depth::ENTRY,
+                    scorers::running_requests::ENTRY,
+                    scorers::vllm_dp::ENTRY,
+                ],
+            ),
+            schedulers: Table::new(
+                "scheduler",
+                "fcfs",
+                &[
+                    scheduling::fcfs::ENTRY,
+                    scheduling::priority_fcfs::ENTRY,
+                    scheduling::reverse_priority::ENTRY,
+                    scheduling::sjf::ENTRY,
+                ],
+            ),
+            preemption: Table::new(
+                "preemption policy",
+                "fcfs",
+                &[preemption::fcfs::ENTRY, preemption::priority::ENTRY],
+            ),
+            saturation: Table::new(
+                "saturation detector",
+                "never",
+                &[
+                    saturation::batch_relative_min::ENTRY,
+                    saturation::concurrency::ENTRY,
+                    saturation::never::ENTRY,
+                    saturation::utilization::ENTRY,
+                ],
+            ),
+            dispatch_orders: Table::new(
+                "dispatch order",
+                "fifo",
+                &[
+                    dispatch_order::fifo::ENTRY,
+                    dispatch_order::priority::ENTRY,
+                    dispatch_order::slo_deadline::ENTRY,
+                ],
+            ),
+            fairness: Table::new(
+                "fairness policy",
+                "global-strict",
+                &[fairness::global_strict::ENTRY, fairness::round_robin::ENTRY],
+            ),
+            usage_limits: Table::new(
+                "usage limit policy",
+                "static-usage-limit",
+                &[
+                    usage_limit::priority_holdback::ENTRY,
+                    usage_limit::soft_reflective_ceiling::ENTRY,
+                    usage_limit::static_usage_limit::ENTRY,
+                ],
+            ),
+        }
+    }
+}
