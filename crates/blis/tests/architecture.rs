@@ -34,7 +34,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("blis-report", &["blis-kernel", "blis-metrics", "blis-workload"]),
     ("blis-live", &["blis-config"]),
     ("blis", &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-report"]),
-    ("blis-cli", &["blis", "blis-config", "blis-live", "blis-report", "blis-workload"]),
+    ("blis-cli", &["blis", "blis-config", "blis-live", "blis-policy", "blis-report", "blis-workload"]),
 ];
 
 /// The simulator: from the same plan it gives the same bytes on every machine.

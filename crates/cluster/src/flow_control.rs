@@ -250,7 +250,7 @@ impl Cluster<'_> {
         if self.instances[index].evict(now, handle) {
             self.next_events.set(index, self.instances[index].next_event_at());
             self.collect_ended(index);
-        } else {
+        } else if !self.plan.semantics.entering_victims_escape {
             let flow = self.flow();
             flow.evictable.insert(key, handle);
             flow.eviction_keys.insert(handle, key);

@@ -11,10 +11,14 @@ use blis_cluster::run;
 use blis_engine::CpuTierConfig;
 use blis_kernel::{InstanceId, Semantics, Tick};
 use blis_latency::kv_capacity::{KvCapacityInputs, TensorParallelMemory, kv_blocks};
-use blis_latency::{Batch, Fp8Rule, GpuSpec, LatencyModel, ModelArchitecture, Prefill, Roofline};
+use blis_latency::{
+    Batch, Blackbox, Coefficients, Fp8Rule, GpuSpec, LatencyModel, ModelArchitecture, Prefill, Roofline,
+};
 use blis_metrics::{RequestEnding, RequestRecord};
+use blis_policy::Registry;
 use blis_policy::preemption::PreemptionKind;
-use support::{Script, plan, records, request, scripted, under, weighted};
+use std::sync::Arc;
+use support::{Script, one_at_a_time, plan, records, request, scripted, under, weighted};
 
 const STEP_US: [f64; 3] = [1_000.0, 10.0, 100.0];
 
@@ -181,6 +185,61 @@ fn signals_start_at_zero_shifts_when_they_are_read() {
 fn load_counts_twice_makes_a_busy_instance_look_busier() {
     let plan = warm_or_idle("prefix-affinity:10,load-balance:18");
     assert_warm_then_idle(&plan, |s| s.load_counts_twice = true);
+}
+
+fn of_class(slo_class: &'static str, arrival_us: i64) -> Script {
+    Script { slo_class, ..request(arrival_us, 100, 1) }
+}
+
+/// B4: the gateway's `fifo` serves the most important class first.
+///
+/// Each request takes one step of 2000 µs, and the instance gets one at a time: the first at 0, the next at the tick of
+/// 3000 (the instance's own events at 2000 come after the tick of 2000), the last at the tick of 6000. The critical one,
+/// which comes last at 200, is done at 8000 or at 5000.
+#[test]
+fn gateway_fifo_is_priority_serves_important_classes_first() {
+    let requests = [of_class("batch", 0), of_class("batch", 100), of_class("critical", 200)];
+    let mut plan = scenario(&requests);
+    plan.flow_control = Some(one_at_a_time("fifo"));
+    let got = last_request(&plan, |s| s.gateway_fifo_is_priority = true);
+    assert_eq!(e2e_us(&got), [7_800, 4_800]);
+}
+
+/// B5: ceilings are spread over the classes seen so far instead of all classes of the table.
+///
+/// Two of four requests are in flight: saturation 0.5. The least important of five classes has the ceiling 0.4, and has
+/// to wait until one of the two is done; as the only class seen, it has the ceiling 1.
+#[test]
+fn gateway_bands_as_seen_lets_a_lone_class_through() {
+    let background = |arrival_us| Script { slo_class: "background", ..request(arrival_us, 100, 1) };
+    let mut plan = scenario(&[background(0), background(0), background(100)]);
+    let mut flow_control = one_at_a_time("priority");
+    let registry = Registry::built_in();
+    let detector = registry.saturation.get("concurrency").expect("a detector");
+    flow_control.saturation = detector.with(&[("max-concurrency", 4.0)]).expect("in range");
+    let limit = registry.usage_limits.get("static-usage-limit").expect("a usage limit");
+    flow_control.usage_limit = limit.with(&[("usage-limit-threshold", 0.4)]).expect("in range");
+    plan.flow_control = Some(flow_control);
+    let got = last_request(&plan, |s| s.gateway_bands_as_seen = true);
+    // The first two share a step of 3000 from 0 on; the third gets the next, of 2000, from the tick of 4000 on.
+    assert_eq!(e2e_us(&got), [5_900, 4_900]);
+}
+
+/// B16: who is to be evicted while it enters its instance gets away with it.
+///
+/// Entering takes 5000 µs. The critical request comes at 1000, finds the instance taken, and has the sheddable one
+/// evicted at the first tick after it entered. Otherwise that one is served, until 5000 + 2000.
+#[test]
+fn entering_victims_escape_is_decided_once() {
+    let mut plan = scenario(&[of_class("sheddable", 0), of_class("critical", 1_000)]);
+    let coefficients = Coefficients { alpha: vec![5_000.0, 0.0, 0.0], beta: STEP_US.to_vec() };
+    plan.latency = Arc::new(Blackbox::new(&coefficients).expect("valid coefficients"));
+    plan.flow_control = Some(blis_cluster::FlowControlPlan { evicts: true, ..one_at_a_time("priority") });
+    let outcomes = [false, true].map(|entering_victims_escape| {
+        run(&under(plan.clone(), Semantics { entering_victims_escape, ..Semantics::CORRECTED }))
+    });
+    let endings = outcomes.each_ref().map(|outcome| records(outcome)[0].ending);
+    assert_eq!(endings, [RequestEnding::Evicted, RequestEnding::Completed]);
 }
 
 /// L1 (`kv_blocks_from_whole_group`): the memory of a whole tensor-parallel group is filled with blocks of the size

@@ -5,6 +5,7 @@ pub mod convert;
 pub mod diagnostic;
 pub mod model_config;
 pub mod options;
+pub mod policy_file;
 pub mod quantity;
 pub mod resolve;
 mod servegen;

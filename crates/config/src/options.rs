@@ -4,6 +4,7 @@
 //! is optional, or says everything that is wrong with them at once. Counts are signed, so that a negative one can be
 //! reported by name.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Settings of a run. `Default` leaves everything to the catalogue and the built-in defaults.
@@ -72,10 +73,18 @@ pub struct RunOptions {
     pub admission_policy: Option<String>,
     /// From arrival to the admission decision, µs; default 0.
     pub admission_latency_us: Option<i64>,
-    /// Size of the token bucket, prompt tokens; default 10000.
-    pub token_bucket_capacity: Option<f64>,
-    /// Refill of the token bucket, tokens/s; default 1000.
-    pub token_bucket_refill_rate: Option<f64>,
+    /// Parameters of policies by name, as the registry has them, such as `token-bucket-capacity`.
+    pub policy_params: BTreeMap<String, f64>,
+    /// The same from a policy file: those that are not in `policy_params`.
+    pub policy_file_params: BTreeMap<String, f64>,
+    /// YAML file with policies and their parameters; what is given here goes before it.
+    pub policy_config: Option<PathBuf>,
+    /// Ranks of SLO classes that differ from the built-in ones, -100 to 100.
+    pub slo_priorities: BTreeMap<String, i32>,
+    /// Shares of the fleet, 0 to 1, beyond which tenants lose their sheddable requests.
+    pub tenant_budgets: BTreeMap<String, f64>,
+    /// The gateway queue.
+    pub gateway: GatewayOptions,
     /// Who serves a request; default round-robin.
     pub routing_policy: Option<String>,
     /// From admission to the routing decision, µs; default 0.
@@ -100,6 +109,35 @@ pub struct RunOptions {
     pub fitness_weights: Option<String>,
     /// Keep a record of every request, not only the aggregate figures.
     pub per_request: bool,
+}
+
+/// The queue between admission and routing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GatewayOptions {
+    /// Whether there is one; default no.
+    pub enabled: Option<bool>,
+    /// How full the instances are; default never.
+    pub saturation_detector: Option<String>,
+    /// Order of the queue; default fifo.
+    pub dispatch_order: Option<String>,
+    /// Whose turn it is; default global-strict.
+    pub fairness_policy: Option<String>,
+    /// Up to which saturation each class is served; default static-usage-limit.
+    pub usage_limit_policy: Option<String>,
+    /// Time to the first token that each class hopes for, µs.
+    pub slo_targets_us: Option<BTreeMap<String, i64>>,
+    /// Most requests in the queue; default 0 = no limit.
+    pub max_queue_depth: Option<i64>,
+    /// Most requests of a class in the queue; default 0 = no limit.
+    pub band_capacity: Option<i64>,
+    /// How long a request may wait, µs; default 0 = no limit.
+    pub request_ttl_us: Option<i64>,
+    /// Whether a full queue gives up a less important request for a more important one; default no.
+    pub queue_shedding: Option<bool>,
+    /// Whether saturated instances give up sheddable requests while others wait; default no.
+    pub in_flight_eviction: Option<bool>,
+    /// Time between attempts to dispatch, µs; default and 0 = 1000.
+    pub dispatch_tick_us: Option<i64>,
 }
 
 /// End of simulated time.

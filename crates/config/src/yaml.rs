@@ -1,5 +1,6 @@
 //! The one place that reads and writes YAML.
 
+pub(crate) mod tree;
 mod unknown_keys;
 
 use crate::diagnostic::{Diagnostic, nearest};

@@ -45,6 +45,9 @@ pub struct Semantics {
     /// B5: the gateway's ceilings are spread over the classes that it has seen so far. Corrected: over all classes of
     /// the table, so that a class is treated the same whatever came before.
     pub gateway_bands_as_seen: bool,
+    /// B16: a request that is to be evicted while it enters its instance is never evicted. Corrected: it may be the next
+    /// time.
+    pub entering_victims_escape: bool,
 }
 
 impl Semantics {
@@ -63,6 +66,7 @@ impl Semantics {
         replayed_rounds_are_new: false,
         gateway_fifo_is_priority: false,
         gateway_bands_as_seen: false,
+        entering_victims_escape: false,
     };
 
     /// The Go reference's reading (inference-sim, commit f90a1e3a).
@@ -80,6 +84,7 @@ impl Semantics {
         replayed_rounds_are_new: true,
         gateway_fifo_is_priority: true,
         gateway_bands_as_seen: true,
+        entering_victims_escape: true,
     };
 }
 

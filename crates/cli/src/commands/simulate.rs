@@ -49,7 +49,7 @@ pub(super) fn simulate(
     }
     options.per_request = files.all().next().is_some();
     let hub = Hub::from_environment();
-    let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache() };
+    let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: None };
     // Flags that cannot be read already rule the run out, and with it a download.
     let surroundings =
         if findings.is_empty() { surroundings } else { Surroundings { hub: None, ..surroundings } };

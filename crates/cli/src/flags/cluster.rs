@@ -3,6 +3,7 @@
 use super::{Findings, Micros, Typed, text};
 use blis_config::RunOptions;
 use clap::Args;
+use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Cluster: admission and routing")]
@@ -10,18 +11,16 @@ pub(crate) struct ClusterFlags {
     /// Number of instances [default: 1]
     #[arg(long, value_name = "INT")]
     num_instances: Option<Typed<i64>>,
-    /// Who may enter: always-admit, token-bucket or reject-all [default: always-admit]
+    /// YAML file with policies and their parameters; flags go before it
+    #[arg(long, value_name = "FILE")]
+    policy_config: Option<PathBuf>,
+    /// Who may enter: always-admit, gaie-legacy, probabilistic-admitter, reject-all, tier-shed or token-bucket
+    /// [default: always-admit]
     #[arg(long, value_name = "NAME")]
     admission_policy: Option<String>,
     /// From arrival to the admission decision, µs or a duration [default: 0]
     #[arg(long, value_name = "TIME")]
     admission_latency: Option<Typed<Micros>>,
-    /// Size of the token bucket, prompt tokens [default: 10000]
-    #[arg(long, value_name = "NUM")]
-    token_bucket_capacity: Option<Typed<f64>>,
-    /// Refill of the token bucket, tokens per second [default: 1000]
-    #[arg(long, value_name = "NUM")]
-    token_bucket_refill_rate: Option<Typed<f64>>,
     /// Who serves a request: round-robin, least-loaded, weighted or always-busiest [default: round-robin]
     #[arg(long, value_name = "NAME")]
     routing_policy: Option<String>,
@@ -47,9 +46,7 @@ impl ClusterFlags {
         options.num_instances = findings.value("--num-instances", self.num_instances);
         options.admission_policy = text(self.admission_policy);
         options.admission_latency_us = findings.micros("--admission-latency", self.admission_latency);
-        options.token_bucket_capacity = findings.value("--token-bucket-capacity", self.token_bucket_capacity);
-        options.token_bucket_refill_rate =
-            findings.value("--token-bucket-refill-rate", self.token_bucket_refill_rate);
+        options.policy_config = self.policy_config.filter(|path| !path.as_os_str().is_empty());
         options.routing_policy = text(self.routing_policy);
         options.routing_scorers = text(self.routing_scorers);
         options.routing_latency_us = findings.micros("--routing-latency", self.routing_latency);

@@ -14,12 +14,10 @@ enum Area {
     DecisionTrace,
     Detectors,
     EncodePools,
-    FlowControl,
     Goodput,
     Lora,
     OffloadChain,
     Pools,
-    PolicyBundle,
     PriorityPolicy,
     TokenTraces,
 }
@@ -31,14 +29,12 @@ impl Area {
             Self::DecisionTrace => "the trace of policy decisions",
             Self::Detectors => "saturation detectors over completed requests",
             Self::EncodePools => "pools of encode instances",
-            Self::FlowControl => "the gateway queue (flow control)",
             Self::Goodput => "goodput against SLO targets",
             Self::Lora => "LoRA adapters",
             Self::OffloadChain => {
                 "offloading of KV blocks to a chain of tiers (--kv-cpu-blocks is the one tier)"
             }
             Self::Pools => "separate pools of prefill and decode instances",
-            Self::PolicyBundle => "policy bundles",
             Self::PriorityPolicy => "the per-step priority of releases up to 0.7.10",
             Self::TokenTraces => "traces with token ids of releases up to 0.6.11",
         }
@@ -87,7 +83,6 @@ const fn only(on: On, row: Later) -> Later {
 }
 
 const FLAGS: &[Later] = &[
-    row("policy-config", "", Area::PolicyBundle),
     row("priority-policy", "constant", Area::PriorityPolicy),
     row("trace-level", "none", Area::DecisionTrace),
     row("counterfactual-k", "0", Area::DecisionTrace),
@@ -122,21 +117,6 @@ const FLAGS: &[Later] = &[
     row("decode-max-model-len", "", Area::Pools),
     row("encode-instances", "0", Area::EncodePools),
     row("encode-decider", "never", Area::EncodePools),
-    switch("flow-control", Area::FlowControl),
-    row("saturation-detector", "never", Area::FlowControl),
-    row("dispatch-order", "fifo", Area::FlowControl),
-    row("slo-targets", "", Area::FlowControl),
-    row("max-gateway-queue-depth", "0", Area::FlowControl),
-    row("per-band-capacity", "0", Area::FlowControl),
-    row("queue-depth-threshold", "", Area::FlowControl),
-    row("kv-cache-util-threshold", "", Area::FlowControl),
-    row("max-concurrency", "", Area::FlowControl),
-    row("usage-limit-threshold", "1", Area::FlowControl),
-    row("fairness-policy", "global-strict", Area::FlowControl),
-    row("request-ttl", "0", Area::FlowControl),
-    switch("queue-shedding", Area::FlowControl),
-    switch("in-flight-eviction", Area::FlowControl),
-    row("dispatch-tick-interval", "", Area::FlowControl),
     row("detectors", "", Area::Detectors),
     row("saturation-config", "", Area::Detectors),
     row("saturation-report", "", Area::Detectors),

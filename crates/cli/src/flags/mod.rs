@@ -7,9 +7,11 @@ mod analysis;
 pub(crate) mod cluster;
 pub(crate) mod engine;
 mod findings;
+mod gateway;
 pub(crate) mod later;
 pub(crate) mod model;
 pub(crate) mod output;
+mod policy_params;
 pub(crate) mod traffic;
 mod value;
 
@@ -24,6 +26,10 @@ use value::{Micros, Reals};
 pub(crate) struct SharedFlags {
     #[command(flatten)]
     cluster: cluster::ClusterFlags,
+    #[command(flatten)]
+    gateway: gateway::GatewayFlags,
+    #[command(flatten)]
+    policy_params: policy_params::PolicyParams,
     #[command(flatten)]
     engine: engine::EngineFlags,
     #[command(flatten)]
@@ -41,6 +47,8 @@ pub(crate) struct SharedFlags {
 impl SharedFlags {
     pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) -> output::Output {
         self.cluster.fill(options, findings);
+        self.gateway.fill(options, findings);
+        self.policy_params.fill(options, findings);
         self.engine.fill(options, findings);
         self.kv.fill(options, findings);
         self.latency.fill(options, findings);

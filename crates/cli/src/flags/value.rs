@@ -2,6 +2,7 @@
 
 use blis_config::options::Horizon;
 use blis_config::quantity::{parse_bool, parse_integer, parse_micros, parse_real, parse_reals};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::str::FromStr;
 
@@ -67,6 +68,26 @@ pub(crate) struct Micros(pub i64);
 impl Value for Micros {
     fn read(text: &str) -> Result<Self, String> {
         parse_micros(text).map(Self)
+    }
+}
+
+/// Times of SLO classes, µs, as `class=time,…`.
+#[derive(Clone, Debug)]
+pub(crate) struct ClassTimes(pub BTreeMap<String, i64>);
+
+impl Value for ClassTimes {
+    fn read(text: &str) -> Result<Self, String> {
+        let expected = |what: String| format!("class=time,…, such as critical=80000: {what}");
+        let mut times = BTreeMap::new();
+        for item in text.split(',').map(str::trim) {
+            let (class, time) =
+                item.split_once('=').ok_or_else(|| expected(format!("\"{item}\" has no \"=\"")))?;
+            let us = parse_micros(time.trim()).map_err(|what| expected(format!("{class} needs {what}")))?;
+            if times.insert(class.trim().to_owned(), us).is_some() {
+                return Err(expected(format!("{class} is given twice")));
+            }
+        }
+        Ok(Self(times))
     }
 }
 

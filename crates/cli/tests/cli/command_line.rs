@@ -25,6 +25,8 @@ fn help_is_grouped_by_topic() {
     };
     let shared = [
         "Cluster: admission and routing:",
+        "Cluster: gateway queue (flow control):",
+        "Cluster: parameters of policies:",
         "Engine:",
         "KV cache:",
         "Step times:",
@@ -53,8 +55,35 @@ fn help_shows_the_documented_flags_and_no_others() {
         "num-instances",
         "admission-policy",
         "admission-latency",
+        "policy-config",
+        "flow-control",
+        "saturation-detector",
+        "dispatch-order",
+        "fairness-policy",
+        "usage-limit-policy",
+        "slo-targets",
+        "max-gateway-queue-depth",
+        "per-band-capacity",
+        "request-ttl",
+        "queue-shedding",
+        "in-flight-eviction",
+        "dispatch-tick-interval",
+        "gaie-kv-threshold",
+        "gaie-qd-threshold",
+        "holdback-max-ceiling",
+        "holdback-min-ceiling",
+        "kv-cache-util-threshold",
+        "max-concurrency",
+        "probabilistic-kv-threshold",
+        "probabilistic-power",
+        "probabilistic-qd-threshold",
+        "probabilistic-scale",
+        "queue-depth-threshold",
+        "tier-shed-min-priority",
+        "tier-shed-threshold",
         "token-bucket-capacity",
         "token-bucket-refill-rate",
+        "usage-limit-threshold",
         "routing-policy",
         "routing-scorers",
         "routing-latency",
@@ -146,7 +175,7 @@ fn words_that_no_flag_takes_are_refused() {
 #[test]
 fn all_findings_come_at_once_whatever_found_them() {
     refused(
-        "run --bogus 3 --rate abc --seed 5x extra --num-instances 0 --scheduler lifo --flow-control --log loud",
+        "run --bogus 3 --rate abc --seed 5x extra --num-instances 0 --scheduler lifo --pd-decider always --log loud",
         &[
             "--bogus",
             "--rate is \"abc\"; it must be a number",
@@ -154,7 +183,7 @@ fn all_findings_come_at_once_whatever_found_them() {
             "\"extra\"",
             "--num-instances is 0; it must be",
             "unknown scheduler \"lifo\"",
-            "--flow-control is not available yet",
+            "--pd-decider always is not available yet",
             "--log \"loud\"",
             "--model",
         ],
@@ -171,7 +200,6 @@ fn a_missing_value_is_named() {
 #[test]
 fn later_features_are_refused_by_name_with_one_line_each() {
     for (flag, subject) in [
-        ("--policy-config p.yaml", "policy bundles"),
         ("--trace-level decisions", "policy decisions"),
         ("--counterfactual-k 3", "policy decisions"),
         ("--summarize-trace", "policy decisions"),
@@ -184,16 +212,11 @@ fn later_features_are_refused_by_name_with_one_line_each() {
         ("--pd-decider always", "prefill and decode instances"),
         ("--pd-transfer-contention", "prefill and decode instances"),
         ("--encode-instances 1", "encode instances"),
-        ("--flow-control", "flow control"),
-        ("--saturation-detector utilization", "flow control"),
-        ("--request-ttl 5", "flow control"),
         ("--detectors all", "saturation detectors"),
         ("--saturation-report s.json", "saturation detectors"),
         ("--post-hoc-detector composite", "saturation detectors"),
         ("--slo-ttft standard=100ms", "goodput"),
         ("--priority-policy slo-based", "per-step priority"),
-        ("--admission-policy tier-shed", "not available yet"),
-        ("--admission-policy gaie-legacy", "not available yet"),
         ("--workload traces", "not available yet"),
     ] {
         let name = flag.split(' ').next().unwrap_or_default();

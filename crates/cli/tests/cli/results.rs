@@ -105,10 +105,8 @@ fn unused_flags_are_named() {
         ("--workload chatbot --prompt-tokens 9", "--prompt-tokens is unused: --workload chatbot"),
         ("--think-time-ms 5", "--think-time-ms is unused without --concurrency"),
         ("--routing-scorers queue-depth:1", "--routing-scorers is unused with --routing-policy round-robin"),
-        (
-            "--token-bucket-capacity 5",
-            "--token-bucket-capacity is unused with --admission-policy always-admit",
-        ),
+        ("--token-bucket-capacity 5", "--token-bucket-capacity is unused: it is a parameter of token-bucket"),
+        ("--queue-shedding", "--queue-shedding is unused without --flow-control"),
         ("--moe-comm-backend pplx", "--moe-comm-backend pplx is unused"),
     ] {
         let ran = succeeded(&format!("{RUN} {flags}"));

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, missing_docs, clippy::missing_panics_doc, unreachable_pub)]
 
-use blis_cluster::plan::{AdmissionPlan, Detail, Plan, RoutingPlan, Workload};
+use blis_cluster::plan::{AdmissionPlan, Detail, FlowControlPlan, Plan, RoutingPlan, Workload};
 use blis_engine::InstanceConfig;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 use blis_kernel::{RequestName, Semantics, Tick};
@@ -87,6 +87,25 @@ pub fn routing(name: &str) -> RoutingPlan {
 pub fn admission(name: &str, params: &[(&str, f64)]) -> AdmissionPlan {
     let policy = Registry::built_in().admission.get(name).expect("an admission policy");
     policy.with(params).expect("parameters in range").into()
+}
+
+/// A gateway queue that lets each instance have one request at a time; an attempt to dispatch every millisecond.
+pub fn one_at_a_time(order: &str) -> FlowControlPlan {
+    let registry = Registry::built_in();
+    let detector = registry.saturation.get("concurrency").expect("a detector");
+    FlowControlPlan {
+        saturation: detector.with(&[("max-concurrency", 1.0)]).expect("parameters in range"),
+        order: registry.dispatch_orders.get(order).expect("an order").with_defaults(),
+        fairness: registry.fairness.get("").expect("the default").with_defaults(),
+        usage_limit: registry.usage_limits.get("").expect("the default").with_defaults(),
+        slo_targets: std::collections::BTreeMap::new(),
+        max_depth: None,
+        band_capacity: None,
+        ttl: None,
+        sheds: false,
+        evicts: false,
+        tick: Tick::from_us(1_000),
+    }
 }
 
 pub fn constant(value: i64) -> LengthSampler {

@@ -43,5 +43,6 @@ pub fn inputs(options: &RunOptions) -> Vec<PathBuf> {
         Traffic::Trace(trace) => (trace.header.clone(), trace.data.clone()),
     };
     let defaults = options.defaults_filepath.clone().or_else(|| Some(PathBuf::from("defaults.yaml")));
-    [config, first, second, defaults, options.hardware_config.clone()].into_iter().flatten().collect()
+    let (hardware, policies) = (options.hardware_config.clone(), options.policy_config.clone());
+    [config, first, second, defaults, hardware, policies].into_iter().flatten().collect()
 }

@@ -10,6 +10,7 @@ mod cluster;
 pub mod files;
 mod kv_blocks;
 mod model;
+mod policies;
 mod session_replay;
 pub(crate) mod trace;
 mod workload;
@@ -20,16 +21,18 @@ use crate::catalogue::search::ModelHub;
 use crate::catalogue::{Catalogue, Preset};
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::{Horizon, RunOptions, Traffic};
+use crate::policy_file;
 use blis_cluster::{Detail, Plan, Workload};
 use blis_engine::InstanceConfig;
 use blis_kernel::{Semantics, Tick};
 use blis_metrics::FitnessWeights;
-use blis_policy::priority::SloTable;
-use blis_policy::registry;
+use blis_policy::Registry;
 use blis_workload::trace::{RowNumbers, TRACE_VERSIONS, TimeUnit, TraceHeader, TraceMode};
 use blis_workload::{NormalLengths, Trace};
 use check::Check;
 use model::Context;
+use policies::Policies;
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,6 +57,8 @@ pub struct Surroundings<'a> {
     pub hub: Option<&'a dyn ModelHub>,
     /// Where earlier downloads lie.
     pub cache: Option<&'a Path>,
+    /// Policies; the built-in ones when absent.
+    pub policies: Option<&'a Registry>,
 }
 
 /// A plan, and what there is to say about it.
@@ -83,6 +88,8 @@ pub struct Resolved {
 /// Everything that is wrong with the options and the files.
 pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<Resolved, Vec<Diagnostic>> {
     let mut check = Check::default();
+    let registry = surroundings.policies.map_or_else(|| Cow::Owned(Registry::built_in()), Cow::Borrowed);
+    let options = &with_policy_file(&mut check, options, &registry);
     let semantics = semantics(&mut check, options);
     let seed = options.seed.unwrap_or(DEFAULT_SEED);
     check.note("seed", seed, Source::of(options.seed.is_some()));
@@ -91,8 +98,18 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let beside = defaults_folder.join(HARDWARE_FILE);
     hardware(&mut check, options.hardware_config.as_deref(), &beside, &mut catalogue);
 
-    let admission = cluster::admission(&mut check, options);
-    let routing = cluster::routing(&mut check, options);
+    let mut policies = Policies::new(&mut check, options, &registry);
+    let admission = policies.admission();
+    let routing = policies.routing();
+    let flow_control = policies.flow_control(semantics);
+    let priorities = policies.priorities();
+    let scheduler =
+        policies.policy("scheduler", &registry.schedulers, options.scheduler.as_deref()).entry.make;
+    let preemption = policies
+        .policy("preemption-policy", &registry.preemption, options.preemption_policy.as_deref())
+        .entry
+        .make;
+    policies.warn_of_unused_params();
     let admission_latency = cluster::span(&mut check, "admission-latency", options.admission_latency_us, 0);
     let routing_latency = cluster::span(&mut check, "routing-latency", options.routing_latency_us, 0);
     let snapshot_refresh_interval = cluster::span(
@@ -110,14 +127,6 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let long_prefill_token_threshold =
         check.count("long-prefill-token-threshold", options.long_prefill_token_threshold, 0, 0);
     let block_tokens = check.count("block-size-in-tokens", options.block_size_in_tokens, 16, 1);
-    let (_, scheduler) =
-        cluster::policy(&mut check, "scheduler", &registry::SCHEDULERS, options.scheduler.as_deref());
-    let (_, preemption) = cluster::policy(
-        &mut check,
-        "preemption-policy",
-        &registry::PREEMPTIONS,
-        options.preemption_policy.as_deref(),
-    );
     let cpu_tier = cluster::cpu_tier(&mut check, options);
 
     let fitness = analysis::fitness(&mut check, options);
@@ -158,11 +167,12 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         latency: served.latency,
         admission,
         admission_latency,
+        flow_control,
         routing,
         routing_latency,
         snapshot_refresh_interval,
         cache_signal_delay,
-        priorities: SloTable::default(),
+        priorities,
         model: served.model,
         workload,
         detail: if options.per_request { Detail::PerRequest } else { Detail::Aggregate },
@@ -178,6 +188,20 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         notices: check.notices,
         settings,
     })
+}
+
+/// The options with the policy file's under them.
+fn with_policy_file(check: &mut Check, options: &RunOptions, registry: &Registry) -> RunOptions {
+    let mut options = options.clone();
+    let Some(path) = options.policy_config.clone() else { return options };
+    if let Some(text) = read(check, "--policy-config", &path, true) {
+        check.note("policy-config", path.display(), Source::Given);
+        match policy_file::lay_under(&mut options, &text, &path.display().to_string(), registry) {
+            Ok(warnings) => check.warnings.extend(warnings),
+            Err(problems) => check.problems.extend(problems),
+        }
+    }
+    options
 }
 
 fn semantics(check: &mut Check, options: &RunOptions) -> Semantics {

@@ -5,7 +5,7 @@ mod scorers;
 mod tables;
 
 pub use entry::{Configured, Entry, Param, ParamError, Params, Range, Setup, Table};
-pub use scorers::{DEFAULT_SCORERS, ScorerListError, Scorers};
+pub use scorers::{DEFAULT_SCORERS, SCORING_ROUTER, ScorerListError, Scorers};
 pub use tables::{
     MakeAdmission, MakeDetector, MakeFairness, MakeOrder, MakeRouter, MakeScorer, MakeUsageLimit, Registry,
 };

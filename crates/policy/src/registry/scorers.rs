@@ -9,6 +9,9 @@ const ADAPTER_SCORER: &str = "lora-affinity";
 /// The profile that an empty list stands for.
 pub const DEFAULT_SCORERS: &str = "precise-prefix-cache:2,queue-depth:1,kv-utilization:1";
 
+/// The router that takes scorers.
+pub const SCORING_ROUTER: &str = crate::routing::weighted::ENTRY.name;
+
 /// Scorers with their weights, in order, checked.
 pub type Scorers = Vec<(Entry<MakeScorer>, f64)>;
 

@@ -1,12 +1,13 @@
 //! The tables.
 
-use super::entry::{Setup, Table};
+use super::entry::{Param, Setup, Table};
 use crate::admission::{self, Admission};
 use crate::flow_control::{DispatchOrder, Fairness, UsageLimit, dispatch_order, fairness, usage_limit};
 use crate::preemption::{self, PreemptionKind};
 use crate::routing::{self, Router, Scorer, scorers};
 use crate::saturation::{self, SaturationDetector};
 use crate::scheduling::{self, SchedulerKind};
+use std::collections::BTreeMap;
 
 /// Makes an admission policy.
 pub type MakeAdmission = fn(&Setup<'_>) -> Box<dyn Admission>;
@@ -143,5 +144,23 @@ impl Registry {
                 ],
             ),
         }
+    }
+
+    /// Every parameter of every policy by name, with the policies that take it.
+    pub fn params(&self) -> BTreeMap<&'static str, (&'static Param, Vec<&'static str>)> {
+        fn list<T: Copy>(table: &Table<T>) -> impl Iterator<Item = (&'static str, &'static Param)> + '_ {
+            table.entries().iter().flat_map(|entry| entry.params.iter().map(|param| (entry.name, param)))
+        }
+        let all = list(&self.admission)
+            .chain(list(&self.routing))
+            .chain(list(&self.saturation))
+            .chain(list(&self.dispatch_orders))
+            .chain(list(&self.fairness))
+            .chain(list(&self.usage_limits));
+        let mut params = BTreeMap::new();
+        for (policy, param) in all {
+            params.entry(param.name).or_insert_with(|| (param, Vec::new())).1.push(policy);
+        }
+        params
     }
 }
