@@ -8,10 +8,12 @@ pub mod options;
 pub mod policy_file;
 pub mod quantity;
 pub mod resolve;
+pub mod schemas;
 mod servegen;
 pub mod think_time;
 pub mod trace_header;
 pub mod traffic_file;
+pub mod validate;
 pub mod workload_file;
 pub mod yaml;
 

@@ -1,7 +1,7 @@
 //! A client: one source of requests with its own lengths, prefix and timing.
 
 use crate::request::{Composition, Labels};
-use crate::tokens::token_count;
+use crate::tokens::{MAX_TOKENS, token_count};
 use crate::window::{Phase, Window};
 use blis_kernel::Tick;
 use blis_kernel::rng::GoRand;
@@ -121,6 +121,9 @@ impl Modalities {
         for item in &self.items {
             let mut tokens: i64 = 0;
             for _ in 0..item.count.sample_count(rng) {
+                if tokens >= MAX_TOKENS {
+                    break;
+                }
                 tokens = tokens.saturating_add(item.tokens.sample(rng));
             }
             *match item.modality {

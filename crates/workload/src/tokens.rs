@@ -6,6 +6,8 @@ use blis_kernel::rng::GoRand;
 
 /// Token ids lie in [0, VOCABULARY).
 pub const VOCABULARY: i64 = 128_000;
+/// Longest prompt and answer, tokens: far beyond any model. Drawing the tokens of a longer one would take seconds.
+pub(crate) const MAX_TOKENS: i64 = 100_000_000;
 
 /// Draws the token ids of a prompt and its answer; returns the first ones of the prompt, zero-padded.
 #[inline]
@@ -24,10 +26,10 @@ pub(crate) fn draw_group(rng: &mut GoRand, tokens: u32) -> Vec<u32> {
     ids
 }
 
-/// A length as a number of tokens.
+/// A length as a number of tokens, cut at [`MAX_TOKENS`].
 #[inline]
 pub(crate) fn token_count(length: i64) -> u32 {
-    length.clamp(0, i64::from(u32::MAX)) as u32
+    length.clamp(0, MAX_TOKENS) as u32
 }
 
 /// The group and its length for every client that has a prefix, with groups numbered in order of first appearance;

@@ -7,7 +7,9 @@ mod listing;
 mod replay;
 mod result_file;
 mod run;
+mod schema;
 mod simulate;
+mod validate;
 mod workload;
 
 use crate::{Exit, arguments};
@@ -15,7 +17,7 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 12] = [
     "completion",
     "compose",
     "convert",
@@ -25,6 +27,8 @@ pub(crate) const NAMES: [&str; 10] = [
     "presets",
     "replay",
     "run",
+    "schema",
+    "validate",
     "workload",
 ];
 
@@ -38,6 +42,10 @@ pub(crate) enum Command {
     Compose(compose::ComposeArgs),
     /// Make a workload file from something else
     Convert(convert::ConvertArgs),
+    /// Check files of any kind and tell everything that is wrong with them
+    Validate(validate::ValidateArgs),
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema(schema::SchemaArgs),
     /// Look at descriptions of traffic
     Workload(workload::WorkloadArgs),
     /// List the models that are known by name
@@ -63,6 +71,8 @@ pub(crate) fn run(words: &[OsString]) -> Result<(), Exit> {
         Command::Replay(args) => replay::run(*args, findings, words),
         Command::Compose(args) => compose::run(&args, findings),
         Command::Convert(args) => convert::run(args, findings),
+        Command::Validate(args) => validate::run(&args, findings),
+        Command::Schema(args) => schema::run(&args, findings),
         Command::Workload(args) => workload::run(args, findings),
         Command::Models(_) => listing::models(findings),
         Command::Hardware(_) => listing::hardware(findings),

@@ -7,4 +7,5 @@ mod convert;
 mod results;
 mod support;
 mod traces;
+mod validate;
 mod workload;
