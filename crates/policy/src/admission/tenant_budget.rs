@@ -51,7 +51,7 @@ mod tests {
     }
 
     fn of(tenant: &str, slo_rank: i32, tenant_in_flight: u32) -> AdmissionView<'_> {
-        AdmissionView { tenant, slo_rank, tenant_in_flight, ..view(0, 10) }
+        AdmissionView { slo_rank, tenant, tenant_in_flight, ..view(0, 10) }
     }
 
     #[test]
