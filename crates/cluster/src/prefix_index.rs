@@ -2,7 +2,7 @@
 
 use blis_engine::IndexChange;
 use blis_kernel::InstanceId;
-use blis_policy::routing::{PrefixCache, PromptKeys, RequestView};
+use blis_policy::routing::{PrefixCache, RequestView};
 use rustc_hash::FxHashMap;
 
 /// One index for the whole cluster: block key → the set of instances that hold it, one bit each.
@@ -58,7 +58,7 @@ impl PrefixCache for PrefixIndex {
     fn cached_blocks(&self, request: &RequestView<'_>, instances: &[InstanceId], out: &mut Vec<u32>) {
         out.clear();
         out.resize(instances.len(), 0);
-        let PromptKeys::Listed(keys) = request.keys else { return };
+        let keys = request.keys.shared;
         // Candidates drop out at the first block that they lack.
         let mut depth = 0;
         let mut matching: Vec<usize> = (0..instances.len()).collect();
@@ -87,6 +87,7 @@ impl PrefixCache for PrefixIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use blis_policy::routing::PromptKeys;
 
     #[test]
     fn leading_blocks_are_counted_per_instance() {
@@ -99,7 +100,7 @@ mod tests {
         let instances = [0, 1, 65, 69].map(InstanceId);
         let mut out = Vec::new();
         let mut count = |index: &PrefixIndex, keys: &[u64]| {
-            let request = RequestView { input_tokens: 64, keys: PromptKeys::Listed(keys), slo_rank: 3 };
+            let request = RequestView { input_tokens: 64, keys: PromptKeys::all_shared(keys), slo_rank: 3 };
             index.cached_blocks(&request, &instances, &mut out);
             out.clone()
         };

@@ -22,7 +22,7 @@ use blis_policy::registry::Setup;
 use blis_policy::routing::{LoadRule, PromptKeys, RequestView, Router, RouterView};
 use blis_policy::scheduling::SchedulerKind;
 use blis_policy::{Params, Reads};
-use blis_workload::content::{BlockHasher, is_private};
+use blis_workload::content::{BlockHasher, shared_blocks};
 use blis_workload::trace::{RowStatus, Served};
 use blis_workload::{Labels, RequestEnd, RequestSource, RequestSpec};
 use std::collections::{BTreeSet, VecDeque};
@@ -91,6 +91,7 @@ pub(crate) struct Cluster<'a> {
     load: LoadRule,
     hasher: BlockHasher,
     keys_are_needed: bool,
+    blocks_are_mixed: bool,
     keys: Vec<u64>,
     pub(crate) labels: Vec<LabelFigures>,
     /// Requests at the instances, by tenant; counted only where tenants have budgets.
@@ -121,6 +122,7 @@ impl<'a> Cluster<'a> {
         let mut cluster = Self {
             hasher: BlockHasher::new(source.groups(), plan.instance.block_tokens),
             keys_are_needed: instances.first().is_some_and(Instance::needs_listed_keys),
+            blocks_are_mixed: instances.first().is_some_and(Instance::mixes_blocks),
             signals: Signals::new(
                 instances.len(),
                 plan.snapshot_refresh_interval,
@@ -306,21 +308,27 @@ impl<'a> Cluster<'a> {
         }
         let block_tokens = self.plan.instance.block_tokens;
         let prompt_blocks = spec.input_tokens / block_tokens;
-        let private = !self.keys_are_needed && is_private(&spec.content, block_tokens);
+        let shared = if self.keys_are_needed {
+            None
+        } else {
+            let shared =
+                shared_blocks(&spec.content, spec.session.is_some(), spec.input_tokens, block_tokens);
+            shared.filter(|&blocks| blocks == 0 || self.blocks_are_mixed)
+        };
         self.keys.clear();
-        if !private {
-            let blocks = (spec.input_tokens + spec.output_tokens) / block_tokens;
+        let named_blocks = shared.unwrap_or((spec.input_tokens + spec.output_tokens) / block_tokens);
+        if named_blocks > 0 {
             let (groups, content) = (self.source.groups(), &spec.content);
-            self.hasher.keys(content, groups, spec.input_tokens, blocks as usize, &mut self.keys);
+            self.hasher.keys(content, groups, spec.input_tokens, named_blocks as usize, &mut self.keys);
         }
+        let shared_keys = &self.keys[..named_blocks.min(prompt_blocks) as usize];
         let view = RouterView {
             now,
             request: RequestView {
                 input_tokens: spec.input_tokens,
-                keys: if private {
-                    PromptKeys::Private { blocks: prompt_blocks }
-                } else {
-                    PromptKeys::Listed(&self.keys[..prompt_blocks as usize])
+                keys: PromptKeys {
+                    shared: shared_keys,
+                    private_blocks: prompt_blocks - shared_keys.len() as u32,
                 },
                 slo_rank: labels.rank,
             },
@@ -347,7 +355,10 @@ impl<'a> Cluster<'a> {
             max_output_tokens: i64::from(spec.max_output_tokens),
             deadline: spec.deadline,
             priority: labels.priority,
-            keys: if private { BlockKeys::Private } else { BlockKeys::Listed(self.keys.as_slice().into()) },
+            keys: match shared {
+                Some(_) => BlockKeys::Leading(self.keys.as_slice().into()),
+                None => BlockKeys::Listed(self.keys.as_slice().into()),
+            },
         };
         self.requests.get_mut(handle).instance = Some(InstanceId(chosen as u32));
         self.signals.in_flight[chosen] += 1;

@@ -207,6 +207,12 @@ impl Instance {
         self.kv.needs_listed_keys()
     }
 
+    /// Whether a prompt may begin with shared blocks and go on with private ones. Otherwise it is named whole or not at
+    /// all: which of two equal blocks is recycled first shows under Q8, and Q4 holds blocks from inside a prompt.
+    pub fn mixes_blocks(&self) -> bool {
+        !(self.semantics.stale_index_delete || self.semantics.fully_cached_prompt_is_free)
+    }
+
     /// From now on remember changes of the prefix cache's index.
     pub fn keep_index_journal(&mut self) {
         self.kv.keep_journal();
@@ -252,14 +258,11 @@ impl Instance {
             target: u64::from(request.input_tokens),
             ..vacant_request()
         };
-        if let BlockKeys::Listed(listed) = &keys {
-            assert!(
-                listed.len() as u64 >= self.prompt_blocks(slot),
-                "a prompt of {} tokens came with {} keys",
-                request.input_tokens,
-                listed.len()
-            );
-        }
+        let fits = match &keys {
+            BlockKeys::Listed(keys) => keys.len() as u64 >= self.prompt_blocks(slot),
+            BlockKeys::Leading(keys) => keys.len() as u64 <= self.prompt_blocks(slot),
+        };
+        assert!(fits, "a prompt of {} tokens came with {keys:?}", request.input_tokens);
         self.kv.register(slot, keys);
         self.kv.set_prompt_blocks(slot, self.prompt_blocks(slot) as u32);
         self.entering.set(entry, slot);

@@ -112,7 +112,7 @@ fn differences(vector: &Value, run: Run) -> Vec<String> {
         assert_eq!(request.id, expected["id"].as_str().unwrap());
         let got = result.ended[i];
         let state = match got.map(|g| g.ending) {
-            Some(Ending::Completed | Ending::LengthCapped) => "completed",
+            Some(Ending::Completed | Ending::LengthCapped | Ending::Evicted) => "completed",
             Some(Ending::TimedOut) => "timed_out",
             Some(Ending::StillRunning) => "running",
             Some(Ending::Unservable | Ending::StillQueued | Ending::StillEntering) | None => "queued",

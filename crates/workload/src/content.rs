@@ -5,7 +5,7 @@
 
 mod keys;
 
-pub use keys::{BlockHasher, block_keys, is_private};
+pub use keys::{BlockHasher, block_keys, shared_blocks};
 
 /// Index of a prefix group within its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

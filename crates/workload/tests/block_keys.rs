@@ -1,6 +1,6 @@
 //! Laws of the KV block keys.
 
-use blis_workload::content::{BlockHasher, HEAD_TOKENS, block_keys, is_private};
+use blis_workload::content::{BlockHasher, HEAD_TOKENS, block_keys, shared_blocks};
 use blis_workload::{Content, GroupId, Segment};
 use proptest::prelude::*;
 
@@ -116,23 +116,35 @@ proptest! {
         prop_assert_eq!(plain, prepared);
     }
 
-    /// Law: a private request shares no block with a request that does not name its uid.
+    /// Law: behind its shared blocks, a request that belongs to no session shares none with a request that does not
+    /// name its uid.
     #[test]
-    fn private_blocks_are_shared_by_nobody(
-        uid in 10u64..16, input_tokens in 0u32..12, other in request(), block_tokens in 5u32..9,
+    fn blocks_behind_the_shared_ones_are_shared_by_nobody(
+        uid in 10u64..16, prefix in 0u32..9, fresh in 0u32..12, other in request(), block_tokens in 1u32..9,
     ) {
-        let content = Content::Unique { uid, head: head(uid, input_tokens) };
-        prop_assert!(is_private(&content, block_tokens));
+        let own = Segment::Fresh { uid, tokens: fresh, head: head(uid, fresh) };
+        let group = Segment::Group { group: GroupId(0), tokens: prefix };
+        let content = match (prefix, fresh) {
+            (0, _) => Content::Unique { uid, head: head(uid, fresh) },
+            (_, 0) => Content::Shared { prompt: vec![group], answer_uid: uid },
+            _ => Content::Shared { prompt: vec![group, own], answer_uid: uid },
+        };
+        let input_tokens = prefix + fresh;
+        let shared = shared_blocks(&content, false, input_tokens, block_tokens).expect("no session");
+        prop_assert!(shared <= input_tokens / block_tokens);
         let others = keys(&other, block_tokens);
-        prop_assert!(keys(&(content, input_tokens), block_tokens).iter().all(|key| !others.contains(key)));
+        let own = keys(&(content, input_tokens), block_tokens);
+        prop_assert!(own.iter().skip(shared as usize).all(|key| !others.contains(key)));
     }
 }
 
 #[test]
-fn small_blocks_are_not_private() {
+fn only_single_requests_have_private_blocks() {
     let content = Content::Unique { uid: 1, head: [1, 2, 3, 4] };
-    assert!(!is_private(&content, HEAD_TOKENS as u32));
-    assert!(is_private(&content, HEAD_TOKENS as u32 + 1));
-    let shared = Content::Shared { prompt: vec![], answer_uid: 1 };
-    assert!(!is_private(&shared, 16));
+    let blocks = |is_in_session, block_tokens| shared_blocks(&content, is_in_session, 100, block_tokens);
+    assert_eq!(blocks(false, HEAD_TOKENS as u32 + 1), Some(0));
+    assert_eq!(blocks(false, HEAD_TOKENS as u32), Some(1), "four tokens can be the same by chance");
+    assert_eq!(blocks(true, 16), None);
+    let answered = Content::Shared { prompt: vec![Segment::Answer { uid: 1, tokens: 9 }], answer_uid: 2 };
+    assert_eq!(shared_blocks(&answered, false, 9, 16), None);
 }

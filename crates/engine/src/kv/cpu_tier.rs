@@ -221,7 +221,7 @@ impl KvCache {
             let low = if own.blocks.is_empty() { 0 } else { from.div_ceil(size) as usize };
             let high = if covered >= to { (to.div_ceil(size) as usize).min(found) } else { found };
             self.find(&keys[..found], &mut cached_ids);
-            self.claim(&mut own, cached_ids.get(low..high).unwrap_or_default());
+            self.claim_for(&mut own, cached_ids.get(low..high).unwrap_or_default());
             // Blocks in front that it holds twice count as to be claimed, though they are not.
             covered >= to || self.grow(&mut own, covered, to - covered, &cached_ids, prefill)
         };

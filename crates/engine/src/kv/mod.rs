@@ -7,8 +7,9 @@
 //! Two representations share one free list:
 //! - **Listed** blocks have an identity and a chained key; the index finds them. They serve every prompt that somebody
 //!   else might repeat.
-//! - **Private** blocks belong to a prompt that nobody else repeats. Nobody looks them up but their own request after
-//!   a preemption, so they are counted, not named: a request's blocks enter the free list as one run.
+//! - **Private** blocks hold what nobody else repeats. Nobody looks them up but their own request after a preemption, so
+//!   they are counted, not named: a request's private blocks enter the free list as one run. A prompt may begin with
+//!   listed blocks that others share and go on with private ones.
 
 mod cpu_tier;
 mod free_list;
@@ -22,9 +23,10 @@ use rustc_hash::FxHashMap;
 /// How a prompt's blocks are named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockKeys {
-    /// No other prompt shares any of them.
-    Private,
-    /// The chained key of every full block of prompt and answer, in order.
+    /// The chained keys of the leading blocks that other prompts may share; all of them are full blocks of the prompt.
+    /// The blocks behind them, of which there is at least the one that the prompt ends in, nobody else repeats.
+    Leading(Box<[u64]>),
+    /// Others may repeat any of them. The chained key of every full block of prompt and answer, in order.
     Listed(Box<[u64]>),
 }
 
@@ -42,9 +44,11 @@ pub enum IndexChange {
 enum Hold {
     Vacant,
     Private {
+        /// The leading blocks that are listed, if any can be.
+        head: Option<Box<Head>>,
         /// Tokens stored.
         tokens: u64,
-        /// Blocks held.
+        /// Blocks held, the head's included.
         blocks: u32,
         /// The run that an earlier preemption left in the free list.
         saved: EntryId,
@@ -66,6 +70,23 @@ enum Hold {
         /// (Q4), or a reload came in between. Wraps when it is less far.
         ahead_tokens: u64,
     },
+}
+
+/// The leading blocks of a request whose other blocks are private.
+#[derive(Debug)]
+struct Head {
+    /// Keys of the chain.
+    keys: Box<[u64]>,
+    /// Blocks held, in order.
+    blocks: Vec<u32>,
+    /// How many of them are full.
+    full: usize,
+}
+
+impl Head {
+    fn len(head: Option<&Self>) -> u32 {
+        head.map_or(0, |head| head.blocks.len() as u32)
+    }
 }
 
 /// A listed block.
@@ -183,9 +204,10 @@ impl KvCache {
         }
         assert!(matches!(self.holds[slot], Hold::Vacant), "slot {slot} is registered twice");
         self.holds[slot] = match keys {
-            BlockKeys::Private => {
+            BlockKeys::Leading(keys) => {
                 assert!(self.cpu.is_none(), "a lower tier needs keys");
-                Hold::Private { tokens: 0, blocks: 0, saved: NONE, findable_blocks: 0, detached: false }
+                let head = (!keys.is_empty()).then(|| Box::new(Head { keys, blocks: Vec::new(), full: 0 }));
+                Hold::Private { head, tokens: 0, blocks: 0, saved: NONE, findable_blocks: 0, detached: false }
             }
             BlockKeys::Listed(keys) => Hold::Listed {
                 blocks: Vec::new(),
@@ -238,8 +260,13 @@ impl KvCache {
     /// How many leading full blocks of the prompt are cached, at most `limit`.
     pub fn cached_blocks(&self, slot: u32, limit: u32) -> u32 {
         match &self.holds[slot as usize] {
-            Hold::Private { saved, findable_blocks, .. } => {
-                self.free.run_len(*saved).min(*findable_blocks).min(limit)
+            Hold::Private { head, saved, findable_blocks, .. } => {
+                let keys = head.as_ref().map_or(&[][..], |head| &head.keys);
+                let leading = self.leading_cached(keys, limit as usize) as u32;
+                if (leading as usize) < keys.len() {
+                    return leading;
+                }
+                (leading + self.free.run_len(*saved).min(*findable_blocks)).min(limit)
             }
             Hold::Listed { keys, .. } => self.leading_cached(keys, limit as usize) as u32,
             Hold::Vacant => 0,
@@ -286,7 +313,8 @@ impl KvCache {
     fn extend_gpu(&mut self, slot: u32, from: u64, new: u64, cached: u32, prefill: bool) -> bool {
         let size = u64::from(self.block_tokens);
         match &mut self.holds[slot as usize] {
-            Hold::Private { tokens, blocks, saved, findable_blocks, detached } => {
+            Hold::Private { head: Some(_), .. } => self.extend_with_head(slot, from, new, cached),
+            Hold::Private { head: None, tokens, blocks, saved, findable_blocks, detached } => {
                 let claims = if new > 0 { cached } else { 0 };
                 let room = u64::from(*blocks) * size - *tokens;
                 let need = new.saturating_sub(room).div_ceil(size);
@@ -310,6 +338,60 @@ impl KvCache {
             Hold::Listed { .. } => self.extend_listed(slot, from, new, cached, prefill),
             Hold::Vacant => unreachable!("slot {slot} is not registered"),
         }
+    }
+
+    /// Private blocks behind listed ones. Nothing is detached here: no prompt is admitted without work.
+    fn extend_with_head(&mut self, slot: u32, from: u64, new: u64, cached: u32) -> bool {
+        let size = u64::from(self.block_tokens);
+        let Hold::Private { head: Some(mut head), mut tokens, mut blocks, saved, findable_blocks, detached } =
+            std::mem::replace(&mut self.holds[slot as usize], Hold::Vacant)
+        else {
+            unreachable!("slot {slot} has no head")
+        };
+        let listed = (cached as usize).min(head.keys.len());
+        let from_run = cached - listed as u32;
+        let mut ids = std::mem::take(&mut self.scratch_cached);
+        self.find(&head.keys[..listed], &mut ids);
+        let room = u64::from(blocks) * size - tokens;
+        let need = new.saturating_sub(room).div_ceil(size);
+        let claims = ids.iter().filter(|&&id| self.blocks[id as usize].references == 0).count() as u64;
+        let accepted = need + claims + u64::from(from_run) <= u64::from(self.free.len());
+        let (mut saved, mut findable_blocks) = (saved, findable_blocks);
+        if accepted && new > 0 {
+            self.claim(&ids, &mut head.blocks);
+            head.full += listed;
+            if from_run > 0 {
+                self.free.claim_from_run(saved, from_run);
+                (saved, findable_blocks) = (NONE, 0);
+                self.hits += u64::from(from_run);
+            }
+            blocks += cached;
+            tokens += u64::from(cached) * size;
+            assert_eq!(tokens, from, "a prompt with private blocks is stored in order");
+            tokens += new;
+            blocks += need as u32;
+            self.misses += need;
+            self.grow_head(&mut head, tokens, need);
+        }
+        self.scratch_cached = ids;
+        let head = Some(head);
+        self.holds[slot as usize] = Hold::Private { head, tokens, blocks, saved, findable_blocks, detached };
+        accepted
+    }
+
+    /// Takes `need` blocks, the first of them for the head while that is not complete; `tokens` are stored afterwards.
+    fn grow_head(&mut self, head: &mut Head, tokens: u64, mut need: u64) {
+        while need > 0 && head.blocks.len() < head.keys.len() {
+            self.take(1);
+            need -= 1;
+            head.blocks.push(self.new_block(Block { references: 1, fill: self.block_tokens, key: None }));
+        }
+        let full = ((tokens / u64::from(self.block_tokens)) as usize).min(head.blocks.len());
+        for n in head.full..full {
+            self.publish(head.blocks[n], head.keys[n]);
+        }
+        head.full = head.full.max(full);
+        self.take(need as u32);
     }
 
     fn extend_listed(&mut self, slot: u32, from: u64, new: u64, cached: u32, prefill: bool) -> bool {
@@ -340,7 +422,7 @@ impl KvCache {
             return true;
         }
         if own.blocks.is_empty() {
-            self.claim(own, cached);
+            self.claim_for(own, cached);
         }
         let ahead = from.wrapping_sub(*own.tokens);
         let goes_on = std::mem::replace(own.ahead_tokens, ahead) == ahead;
@@ -393,18 +475,22 @@ impl KvCache {
         out.extend(keys.iter().map(|key| self.index[key]));
     }
 
+    fn claim_for(&mut self, own: &mut Own<'_>, cached: &[u32]) {
+        self.claim(cached, own.blocks);
+        *own.tokens += cached.len() as u64 * u64::from(self.block_tokens);
+    }
+
     /// Claims cached blocks, in order.
-    fn claim(&mut self, own: &mut Own<'_>, cached: &[u32]) {
+    fn claim(&mut self, cached: &[u32], held: &mut Vec<u32>) {
         for &id in cached {
             let block = &mut self.blocks[id as usize];
             if block.references == 0 {
                 self.free.unlink_block(id);
             }
             block.references += 1;
-            own.blocks.push(id);
-            *own.tokens += u64::from(self.block_tokens);
-            self.hits += 1;
         }
+        held.extend_from_slice(cached);
+        self.hits += cached.len() as u64;
     }
 
     /// A block with an identity; the caller has taken one from the free list.
@@ -466,44 +552,58 @@ impl KvCache {
     /// again, at most `findable_limit` of them, as long as nobody else takes them.
     pub fn release(&mut self, slot: u32, findable_limit: u32) {
         match &mut self.holds[slot as usize] {
-            Hold::Private { tokens, blocks, saved, findable_blocks, detached } => {
-                let count = std::mem::take(blocks);
+            Hold::Private { head, tokens, blocks, saved, findable_blocks, detached } => {
+                let listed = Head::len(head.as_deref());
+                let count = std::mem::take(blocks) - listed;
                 let detached = std::mem::take(detached);
                 let full = std::mem::take(tokens) / u64::from(self.block_tokens);
-                if count == 0 {
-                    return;
-                }
-                if findable_limit > 0 && !detached {
+                let in_head = head.as_ref().map_or(0, |head| head.keys.len() as u32);
+                let findable = findable_limit.min(full as u32).saturating_sub(in_head);
+                if count > 0 && findable_limit > in_head && !detached {
                     self.free.disown(*saved);
                     *saved = self.free.push_run(count, Some(slot));
-                    *findable_blocks = findable_limit.min(full as u32);
-                } else {
+                    *findable_blocks = findable;
+                } else if count > 0 {
                     self.free.push_run(count, None);
+                }
+                if let Some(head) = head {
+                    head.full = 0;
+                    let mut blocks = std::mem::take(&mut head.blocks);
+                    self.release_listed(&mut blocks);
+                    // The vector goes back with its allocation, for the request's next admission.
+                    if let Hold::Private { head: Some(head), .. } = &mut self.holds[slot as usize] {
+                        head.blocks = blocks;
+                    }
                 }
             }
             Hold::Listed { blocks, tokens, ahead_tokens, .. } => {
                 *tokens = 0;
                 *ahead_tokens = 0;
                 let mut blocks = std::mem::take(blocks);
-                while let Some(id) = blocks.pop() {
-                    let block = &mut self.blocks[id as usize];
-                    block.references -= 1;
-                    if block.references > 0 {
-                        continue;
-                    }
-                    if block.key.is_some() {
-                        self.free.push_block(id);
-                    } else {
-                        self.free.free_block_id(id);
-                        self.free.push_run(1, None);
-                    }
-                }
+                self.release_listed(&mut blocks);
                 // The vector goes back with its allocation, for the request's next admission.
                 if let Hold::Listed { blocks: empty, .. } = &mut self.holds[slot as usize] {
                     *empty = blocks;
                 }
             }
             Hold::Vacant => unreachable!("slot {slot} is not registered"),
+        }
+    }
+
+    /// Gives back listed blocks, the last first.
+    fn release_listed(&mut self, blocks: &mut Vec<u32>) {
+        while let Some(id) = blocks.pop() {
+            let block = &mut self.blocks[id as usize];
+            block.references -= 1;
+            if block.references > 0 {
+                continue;
+            }
+            if block.key.is_some() {
+                self.free.push_block(id);
+            } else {
+                self.free.free_block_id(id);
+                self.free.push_run(1, None);
+            }
         }
     }
 
@@ -548,7 +648,12 @@ impl KvCache {
         let mut private = 0u64;
         for hold in &self.holds {
             match hold {
-                Hold::Private { blocks, .. } => private += u64::from(*blocks),
+                Hold::Private { head, blocks, .. } => {
+                    private += u64::from(*blocks - Head::len(head.as_deref()));
+                    for &b in head.iter().flat_map(|head| &head.blocks) {
+                        references[b as usize] += 1;
+                    }
+                }
                 Hold::Listed { blocks, .. } => {
                     for &b in blocks {
                         references[b as usize] += 1;

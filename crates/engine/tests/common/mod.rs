@@ -87,6 +87,13 @@ pub struct ScenarioRequest {
     pub deadline_us: i64,
 }
 
+impl ScenarioRequest {
+    /// Prompt and answer.
+    fn tokens(&self) -> impl Iterator<Item = &u32> {
+        self.input.iter().chain(&self.output)
+    }
+}
+
 /// Tokens as runs of consecutive ids.
 fn runs(tokens: &[u32]) -> Vec<(u32, u32)> {
     let mut runs: Vec<(u32, u32)> = Vec::new();
@@ -251,13 +258,17 @@ impl Scenario {
                     IndexChange::Removed(key) => assert!(index.remove(&key), "{key} is removed twice"),
                 }
             }
-            let alone = || {
-                let first = request.input.first();
-                self.requests.iter().filter(|other| other.input.first() == first).count() == 1
+            let in_common = |other: &ScenarioRequest| {
+                request.tokens().zip(other.tokens()).take_while(|(mine, its)| mine == its).count()
             };
+            let others = self.requests.iter().enumerate().filter(|(other, _)| *other != handle);
+            let shared_tokens = others.map(|(_, other)| in_common(other)).max().unwrap_or(0);
+            let shared_blocks = shared_tokens / self.block_tokens as usize;
             let keys = block_keys(&request.input, &request.output, self.block_tokens);
-            let is_private = self.cpu_tier.is_none() && private(handle) && alone();
+            let can_be_mixed = shared_tokens == 0 || instance.mixes_blocks();
             let prompt_blocks = request.input.len() / self.block_tokens as usize;
+            let is_private =
+                self.cpu_tier.is_none() && private(handle) && can_be_mixed && shared_blocks <= prompt_blocks;
             views.push(View {
                 queue_depth: instance.queue_depth(),
                 batch_size: instance.batch_size(),
@@ -275,7 +286,11 @@ impl Scenario {
                     max_output_tokens: request.max_output,
                     deadline: (request.deadline_us > 0).then(|| Tick::from_us(request.deadline_us)),
                     priority: self.priorities.priority(&request.slo_class),
-                    keys: if is_private { BlockKeys::Private } else { BlockKeys::Listed(keys) },
+                    keys: if is_private {
+                        BlockKeys::Leading(keys[..shared_blocks].into())
+                    } else {
+                        BlockKeys::Listed(keys)
+                    },
                 },
             );
         }

@@ -17,24 +17,23 @@ pub use weighted::Weighted;
 
 /// The full blocks of a prompt, as a prefix cache names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PromptKeys<'a> {
-    /// So many full blocks that no other prompt shares.
-    Private {
-        /// Number of full blocks.
-        blocks: u32,
-    },
-    /// The chained key of each full block, from the start of the prompt.
-    Listed(&'a [u64]),
+pub struct PromptKeys<'a> {
+    /// The chained keys of the leading blocks, from the start of the prompt, that other prompts can share.
+    pub shared: &'a [u64],
+    /// How many full blocks come behind them, which no other prompt shares.
+    pub private_blocks: u32,
 }
 
-impl PromptKeys<'_> {
+impl<'a> PromptKeys<'a> {
+    /// A prompt of which others can share every full block.
+    pub fn all_shared(keys: &'a [u64]) -> Self {
+        Self { shared: keys, private_blocks: 0 }
+    }
+
     /// Number of full blocks.
     #[inline]
     pub fn blocks(&self) -> usize {
-        match self {
-            Self::Private { blocks } => *blocks as usize,
-            Self::Listed(keys) => keys.len(),
-        }
+        self.shared.len() + self.private_blocks as usize
     }
 }
 
@@ -223,7 +222,11 @@ pub(crate) mod tests {
         pub(crate) fn view(&self) -> RouterView<'_> {
             RouterView {
                 now: Tick::ZERO,
-                request: RequestView { input_tokens: 100, keys: PromptKeys::Listed(&self.keys), slo_rank: 3 },
+                request: RequestView {
+                    input_tokens: 100,
+                    keys: PromptKeys::all_shared(&self.keys),
+                    slo_rank: 3,
+                },
                 instances: &self.instances,
                 queue_depth: &self.queue_depth,
                 batch_size: &self.batch_size,

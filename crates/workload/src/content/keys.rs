@@ -14,13 +14,30 @@ const ANSWER: u64 = 1 << 62;
 /// Start of every chain (digits of π).
 const ORIGIN: u64 = 0x243f_6a88_85a3_08d3;
 
-/// Whether no block of this request can equal a block of any other request.
+/// How many leading full blocks of a prompt of `input_tokens` can equal blocks of other requests; `None` when any block
+/// can, those of the answer included. A request of a session repeats earlier ones and is repeated by later ones.
 ///
-/// A block that holds more than [`HEAD_TOKENS`] tokens of a unique prompt and its answer contains a token that only
-/// this request has, and every later block follows it.
+/// A block's key stands for everything up to its end. More than [`HEAD_TOKENS`] fresh tokens, or one of the answer, are
+/// something that only this request has.
 #[inline]
-pub fn is_private(content: &Content, block_tokens: u32) -> bool {
-    matches!(content, Content::Unique { .. }) && block_tokens as usize > HEAD_TOKENS
+pub fn shared_blocks(
+    content: &Content,
+    is_in_session: bool,
+    input_tokens: u32,
+    block_tokens: u32,
+) -> Option<u32> {
+    if is_in_session {
+        return None;
+    }
+    let (known, fresh) = match content {
+        Content::Unique { .. } => (0, input_tokens),
+        Content::Shared { prompt, .. } => match prompt[..] {
+            [Segment::Group { tokens, .. }] => (tokens, 0),
+            [Segment::Group { tokens, .. }, Segment::Fresh { tokens: fresh, .. }] => (tokens, fresh),
+            _ => return None,
+        },
+    };
+    Some((known + fresh.min(HEAD_TOKENS as u32)) / block_tokens)
 }
 
 /// Appends the keys of the first `blocks` full blocks of prompt‖answer to `out`.

@@ -86,15 +86,13 @@ impl PrefixAffinity {
 
 impl Scorer for PrefixAffinity {
     fn score(&mut self, view: &RouterView<'_>, out: &mut [f64]) {
-        let keys = match view.request.keys {
-            PromptKeys::Listed(keys) if !keys.is_empty() => keys,
-            _ => {
-                out.fill(0.0);
-                return;
-            }
-        };
-        self.match_prefix(keys, view.instances);
-        let blocks = keys.len() as f64;
+        let keys = view.request.keys;
+        if keys.shared.is_empty() {
+            out.fill(0.0);
+            return;
+        }
+        self.match_prefix(keys.shared, view.instances);
+        let blocks = keys.blocks() as f64;
         for (score, instance) in out.iter_mut().zip(view.instances) {
             let matched = self.matched.get(instance.index()).copied().unwrap_or(0);
             *score = f64::from(matched) / blocks;
@@ -109,15 +107,14 @@ impl Scorer for PrefixAffinity {
         }
         let (set, holders) = (&mut self.sets[index], &mut self.holders[index / GROUP]);
         let bit = 1 << (index % GROUP);
-        match request.keys {
-            PromptKeys::Private { blocks } => set.add_private(blocks, |key| forget(holders, key, bit)),
-            PromptKeys::Listed(keys) => {
-                for &key in keys {
-                    if set.touch(key, |evicted| forget(holders, evicted, bit)) {
-                        *holders.entry(key).or_default() |= bit;
-                    }
-                }
+        let PromptKeys { shared, private_blocks } = request.keys;
+        for &key in shared {
+            if set.touch(key, |evicted| forget(holders, evicted, bit)) {
+                *holders.entry(key).or_default() |= bit;
             }
+        }
+        if private_blocks > 0 {
+            set.add_private(private_blocks, |key| forget(holders, key, bit));
         }
     }
 
@@ -142,7 +139,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn request(keys: &[u64]) -> RequestView<'_> {
-        RequestView { input_tokens: 0, keys: PromptKeys::Listed(keys), slo_rank: 3 }
+        RequestView { input_tokens: 0, keys: PromptKeys::all_shared(keys), slo_rank: 3 }
     }
 
     fn scores(scorer: &mut PrefixAffinity, keys: &[u64], instances: usize) -> Vec<f64> {
@@ -167,7 +164,7 @@ mod tests {
     fn private_blocks_push_out_shared_ones() {
         let mut scorer = PrefixAffinity::with_capacity(4);
         scorer.observe(&request(&[1, 2]), InstanceId(0));
-        let private = RequestView { keys: PromptKeys::Private { blocks: 3 }, ..request(&[]) };
+        let private = RequestView { keys: PromptKeys { shared: &[], private_blocks: 3 }, ..request(&[]) };
         scorer.observe(&private, InstanceId(0));
         // Block 1 left first, so the chain is broken although block 2 is still there.
         assert_eq!(scores(&mut scorer, &[1, 2], 1), [0.0]);
