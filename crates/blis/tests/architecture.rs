@@ -8,11 +8,12 @@ use std::process::Command;
 
 /// Every crate with the crates of this workspace that it stands on, from the bottom up. A new edge is a decision of
 /// its own, and it is written down here.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("blis-kernel", &[]),
     ("blis-policy", &["blis-kernel"]),
     ("blis-latency", &["blis-kernel"]),
     ("blis-workload", &["blis-kernel"]),
+    ("blis-convert", &["blis-workload"]),
     ("blis-engine", &["blis-kernel", "blis-latency", "blis-policy"]),
     ("blis-metrics", &["blis-kernel"]),
     (
@@ -34,7 +35,10 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("blis-report", &["blis-kernel", "blis-metrics", "blis-workload"]),
     ("blis-live", &["blis-config"]),
     ("blis", &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-report"]),
-    ("blis-cli", &["blis", "blis-config", "blis-live", "blis-policy", "blis-report", "blis-workload"]),
+    (
+        "blis-cli",
+        &["blis", "blis-config", "blis-convert", "blis-live", "blis-policy", "blis-report", "blis-workload"],
+    ),
 ];
 
 /// The simulator: from the same plan it gives the same bytes on every machine.

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Replay(Box<replay::ReplayArgs>),
     /// Merge workload files into one
     Compose(compose::ComposeArgs),
-    /// Make a workload file from something else
+    /// Make a workload file or a trace from something else
     Convert(convert::ConvertArgs),
     /// Check files of any kind and tell everything that is wrong with them
     Validate(validate::ValidateArgs),

@@ -1,8 +1,16 @@
-//! `blis convert`: workload files from something else, one file per kind.
+//! `blis convert`: workload files and traces from something else, one file per kind.
 
+mod aiperf;
+mod azure;
+mod burstgpt;
+mod guidellm;
 mod inference_perf;
+mod mooncake;
 mod preset;
+mod recording;
 mod servegen;
+mod sharegpt;
+mod vllm_bench;
 
 use crate::commands::result_file::ResultFile;
 use crate::flags::Findings;
@@ -30,6 +38,20 @@ enum Kind {
     InferencePerf(inference_perf::InferencePerfArgs),
     /// Write ServeGen data, measured figures of many clients, as cohorts
     Servegen(servegen::ServegenArgs),
+    /// Write the Azure LLM inference trace of 2023 or 2024 (CSV) as a trace
+    Azure(azure::AzureArgs),
+    /// Write BurstGPT (CSV) as a trace
+    Burstgpt(burstgpt::BurstGptArgs),
+    /// Write a Mooncake trace (JSON lines) as a trace whose prompts share what their block hashes say
+    Mooncake(mooncake::MooncakeArgs),
+    /// Write conversations as ShareGPT has them (JSON) as a trace of sessions
+    Sharegpt(sharegpt::ShareGptArgs),
+    /// Write detailed results of `vllm bench serve` (JSON) as a trace
+    VllmBench(vllm_bench::VllmBenchArgs),
+    /// Write the benchmarks.json of GuideLLM as a trace
+    Guidellm(guidellm::GuidellmArgs),
+    /// Write the profile_export.jsonl of AIPerf as a trace
+    Aiperf(aiperf::AiperfArgs),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -41,6 +63,13 @@ pub(crate) fn run(args: ConvertArgs, findings: Findings) -> Result<(), Exit> {
         Kind::Preset(args) => preset::run(args, findings),
         Kind::InferencePerf(args) => inference_perf::run(&args, findings),
         Kind::Servegen(args) => servegen::run(args, findings),
+        Kind::Azure(args) => azure::run(args, findings),
+        Kind::Burstgpt(args) => burstgpt::run(args, findings),
+        Kind::Mooncake(args) => mooncake::run(args, findings),
+        Kind::Sharegpt(args) => sharegpt::run(args, findings),
+        Kind::VllmBench(args) => vllm_bench::run(args, findings),
+        Kind::Guidellm(args) => guidellm::run(args, findings),
+        Kind::Aiperf(args) => aiperf::run(args, findings),
         Kind::Other(words) => {
             let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
             let command = arguments::command();

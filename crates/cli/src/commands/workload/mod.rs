@@ -1,6 +1,7 @@
 //! `blis workload`: what can be done with descriptions of traffic without a cluster.
 
 mod describe;
+mod generate;
 
 use crate::Exit;
 use crate::flags::Findings;
@@ -16,6 +17,8 @@ pub(crate) struct WorkloadArgs {
 enum WorkloadCommand {
     /// Show rates, lengths, shared prefixes, sessions and SLO classes of a workload file or a trace
     Describe(describe::DescribeArgs),
+    /// Write the requests of a workload file as a trace, without simulating anything
+    Generate(generate::GenerateArgs),
 }
 
 /// # Errors
@@ -23,5 +26,6 @@ enum WorkloadCommand {
 pub(crate) fn run(args: WorkloadArgs, findings: Findings) -> Result<(), Exit> {
     match args.command {
         WorkloadCommand::Describe(args) => describe::run(args, findings),
+        WorkloadCommand::Generate(args) => generate::run(args, findings),
     }
 }

@@ -1,0 +1,5 @@
+//! Recordings of other programs as traces.
+
+mod extracts;
+mod kinds;
+mod support;
