@@ -21,8 +21,10 @@ use blis_policy::priority::SloTable;
 use blis_policy::scheduling::SchedulerKind;
 use blis_policy::{Configured, Entry, Range, Registry, Table};
 use blis_workload::client::Conversation;
+use blis_workload::content::HEAD_TOKENS;
 use blis_workload::{
-    Client, Labels, Prefix, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound, Traffic,
+    Client, Content, Labels, Prefix, RequestEnd, RequestSource, RequestSpec, Segment, SessionId,
+    SessionRound, Traffic,
 };
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
@@ -308,16 +310,30 @@ struct Wrapped {
     nth: usize,
     /// Clients that do not declare a budget have their answers cut short at the longest model length.
     declares_budgets: bool,
+    /// Prompts that begin with a shared prefix are told in a way that has all their blocks named.
+    names_all_blocks: bool,
 }
 
 impl Wrapped {
     fn new(inner: Box<dyn RequestSource>) -> Self {
-        Self { reactive: inner.is_reactive(), inner, of: 1, nth: 0, declares_budgets: true }
+        Self {
+            reactive: inner.is_reactive(),
+            inner,
+            of: 1,
+            nth: 0,
+            declares_budgets: true,
+            names_all_blocks: false,
+        }
     }
 
     fn seen(&self, mut request: RequestSpec) -> RequestSpec {
         if !self.declares_budgets {
             request.max_output_tokens = 0;
+        }
+        if self.names_all_blocks
+            && let Content::Shared { prompt, .. } = &mut request.content
+        {
+            prompt.insert(1, Segment::Fresh { uid: 0, tokens: 0, head: [0; HEAD_TOKENS] });
         }
         request
     }
@@ -363,6 +379,12 @@ fn as_if_reactive(workload: &Workload) -> Workload {
     Workload::new(move || Box::new(Wrapped { reactive: true, ..Wrapped::new(workload.stream()) }))
 }
 
+/// A workload of the same requests whose blocks are all named.
+fn with_all_blocks_named(workload: &Workload) -> Workload {
+    let workload = workload.clone();
+    Workload::new(move || Box::new(Wrapped { names_all_blocks: true, ..Wrapped::new(workload.stream()) }))
+}
+
 /// One of every `of` requests.
 fn share(workload: &Workload, of: usize, nth: usize) -> Workload {
     let workload = workload.clone();
@@ -383,6 +405,9 @@ fn check(seed: u64) {
     let mut brief = run(&Plan { detail: Detail::Aggregate, ..plan.clone() });
     brief.requests.clone_from(&outcome.requests);
     assert_eq!(outcome, brief, "keeping records changes nothing else");
+
+    let named = run(&Plan { workload: with_all_blocks_named(&plan.workload), ..plan.clone() });
+    assert_eq!(outcome, named, "counting blocks is the same as naming them");
 
     if plan.instances == 1 {
         let registry = Registry::built_in();

@@ -161,6 +161,20 @@ mod tests {
     }
 
     #[test]
+    fn blocks_that_nobody_shares_count_in_the_length_of_the_prompt() {
+        let mut scorer = PrefixAffinity::default();
+        let keys = PromptKeys { shared: &[1, 2], private_blocks: 3 };
+        scorer.observe(&RequestView { keys, ..request(&[]) }, InstanceId(0));
+        let mut sheet = Sheet::idle(1);
+        sheet.keys = vec![1, 2];
+        let mut out = [f64::NAN];
+        let view = sheet.view();
+        let view = RouterView { request: RequestView { keys, ..view.request }, ..view };
+        scorer.score(&view, &mut out);
+        assert_eq!(out, [0.4]);
+    }
+
+    #[test]
     fn private_blocks_push_out_shared_ones() {
         let mut scorer = PrefixAffinity::with_capacity(4);
         scorer.observe(&request(&[1, 2]), InstanceId(0));
