@@ -3,6 +3,7 @@
 use blis_engine::InstanceConfig;
 use blis_kernel::{Semantics, Tick};
 use blis_latency::LatencyModel;
+use blis_metrics::SloTargets;
 use blis_policy::Configured;
 use blis_policy::priority::SloTable;
 use blis_policy::registry::{
@@ -48,6 +49,8 @@ pub struct Plan {
     pub model: String,
     /// The requests.
     pub workload: Workload,
+    /// What goodput is measured against.
+    pub slo_targets: SloTargets,
     /// How much is kept of each request.
     pub detail: Detail,
 }

@@ -134,6 +134,7 @@ impl<'a> Cluster<'a> {
                 Options {
                     keep_records: plan.detail == Detail::PerRequest,
                     count_inversions: plan.instance.scheduler == SchedulerKind::PriorityFcfs,
+                    slo_targets: plan.slo_targets.clone(),
                 },
             ),
             plan,

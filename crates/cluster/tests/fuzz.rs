@@ -15,7 +15,7 @@ use blis_latency::{
     Backend, Blackbox, Coefficients, CrossModel, Deployment, Fp8Rule, GpuSpec, LatencyModel,
     ModelArchitecture, MoeComm, Roofline, TrainedPhysics, TrainedRoofline,
 };
-use blis_metrics::{Outcome, RequestEnding, RequestRecord, RunEnding};
+use blis_metrics::{Outcome, RequestEnding, RequestRecord, RunEnding, SloTargets};
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
 use blis_policy::scheduling::SchedulerKind;
@@ -296,6 +296,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         workload: Workload::new(move || {
             Box::new(Wrapped { declares_budgets, ..Wrapped::new(description.stream()) })
         }),
+        slo_targets: SloTargets::new(),
         detail: Detail::PerRequest,
     };
     (plan, timeout)

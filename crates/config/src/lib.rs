@@ -10,6 +10,7 @@ pub mod quantity;
 pub mod resolve;
 pub mod schemas;
 mod servegen;
+pub mod slo_targets;
 pub mod think_time;
 pub mod trace_header;
 pub mod traffic_file;

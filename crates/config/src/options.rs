@@ -4,6 +4,7 @@
 //! is optional, or says everything that is wrong with them at once. Counts are signed, so that a negative one can be
 //! reported by name.
 
+use crate::slo_targets::SloFlags;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -107,6 +108,8 @@ pub struct RunOptions {
     pub compat: Option<String>,
     /// Weights of the fitness score, `key:weight,…`; default none. Synthesised traffic only.
     pub fitness_weights: Option<String>,
+    /// What goodput is measured against; default what the trace or the workload file says.
+    pub slo_targets: SloFlags,
     /// Keep a record of every request, not only the aggregate figures.
     pub per_request: bool,
 }

@@ -101,8 +101,8 @@ pub fn parse_micros(text: &str) -> Result<i64, String> {
     })
 }
 
-/// A duration with units, in whole microseconds; anything finer is cut off.
-fn parse_duration(text: &str) -> Option<i64> {
+/// A duration with units, in whole microseconds; anything finer is cut off. `None` when it is none.
+pub fn parse_duration(text: &str) -> Option<i64> {
     /// Longest unit names first, so that `ms` is not read as `m` followed by `s`.
     const UNITS_NS: [(&str, i128); 8] = [
         ("ns", 1),

@@ -84,6 +84,8 @@ struct Group {
 /// Collects requests by class, model and tenant.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Breakdown {
+    /// Keep figures by class even when all requests are in the unnamed one.
+    keep_classes: bool,
     labels: Vec<LabelNumbers>,
     classes: Names,
     by_class: Vec<Group>,
@@ -94,6 +96,11 @@ pub(crate) struct Breakdown {
 }
 
 impl Breakdown {
+    /// By class at least where classes differ, and always with `keep_classes`.
+    pub(crate) fn new(keep_classes: bool) -> Self {
+        Self { keep_classes, ..Self::default() }
+    }
+
     pub(crate) fn add_labels(&mut self, labels: &Labels) {
         let class = if labels.slo_class.is_empty() { UNNAMED_CLASS } else { &labels.slo_class };
         let numbers = LabelNumbers {
@@ -121,8 +128,8 @@ impl Breakdown {
         let numbers = self.labels[request.labels as usize];
         let completed = request.ending == RequestEnding::Completed;
         // A class that all requests share says no more than the whole does.
-        let class = (self.classes.0.len() > 1 || self.classes.0[0] != UNNAMED_CLASS)
-            .then(|| &mut self.by_class[numbers.class as usize]);
+        let says_more = self.classes.0.len() > 1 || self.classes.0[0] != UNNAMED_CLASS;
+        let class = (self.keep_classes || says_more).then(|| &mut self.by_class[numbers.class as usize]);
         let model = numbers.model.map(|model| &mut self.by_model[model as usize]);
         for group in [class, model].into_iter().flatten() {
             request.ttft.into_iter().for_each(|ttft| group.ttft.push(ttft));

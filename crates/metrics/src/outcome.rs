@@ -2,6 +2,7 @@
 
 use crate::aggregate::Aggregate;
 use crate::breakdown::{ClassFigures, ModelFigures, Tenants};
+use crate::goodput::Goodput;
 use crate::record::{Labels, RequestRecord};
 use crate::sessions::SessionFigures;
 use crate::trace_summary::TraceSummary;
@@ -166,6 +167,8 @@ pub struct Outcome {
     pub models: BTreeMap<String, ModelFigures>,
     /// By tenant, when tenants got anything.
     pub tenants: Option<Tenants>,
+    /// Against SLO targets, when a class that got requests has any.
+    pub goodput: Option<Goodput>,
     /// Of sessions, when there are any.
     pub sessions: Option<SessionFigures>,
     /// Of decisions, when they were counted.

@@ -2,6 +2,7 @@
 
 use crate::aggregate::{Aggregate, InstanceFigures, Tally};
 use crate::breakdown::Breakdown;
+use crate::goodput::{self, SloTargets};
 use crate::imbalance::head_of_line_blocking;
 use crate::inversions::Completions;
 use crate::outcome::{Anomalies, Conservation, KvFigures, Outcome, PerRequest, RunEnding};
@@ -14,12 +15,14 @@ use std::collections::BTreeMap;
 const UNNAMED_SHED_CLASS: &str = "standard";
 
 /// What a recorder keeps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Keep a record of every request. Without it, a request leaves behind a few integers.
     pub keep_records: bool,
     /// Count priority inversions; only meaningful when the scheduler orders by priority.
     pub count_inversions: bool,
+    /// What goodput is measured against.
+    pub slo_targets: SloTargets,
 }
 
 /// What is known when the run is over.
@@ -47,6 +50,7 @@ pub struct Recorder {
     tallies: Vec<Tally>,
     completions: Vec<Completions>,
     breakdown: Breakdown,
+    goodput: goodput::Tally,
     sessions: Sessions,
     records: Vec<RequestRecord>,
 }
@@ -55,13 +59,14 @@ impl Recorder {
     /// For a run with so many instances; more may appear later.
     pub fn new(instances: usize, options: Options) -> Self {
         Self {
+            breakdown: Breakdown::new(!options.slo_targets.is_empty()),
+            goodput: goodput::Tally::new(options.slo_targets.clone()),
             options,
             labels: Vec::new(),
             conservation: Conservation::default(),
             shed: BTreeMap::new(),
             tallies: vec![Tally::default(); instances],
             completions: vec![Completions::default(); instances],
-            breakdown: Breakdown::default(),
             sessions: Sessions::default(),
             records: Vec::new(),
         }
@@ -76,6 +81,7 @@ impl Recorder {
     /// SLO class keeps no figures by class.
     pub fn add_labels(&mut self, labels: Labels) {
         self.breakdown.add_labels(&labels);
+        self.goodput.add_labels(&labels);
         self.labels.push(labels);
     }
 
@@ -85,6 +91,7 @@ impl Recorder {
     /// When its labels are unknown.
     pub fn record(&mut self, request: RequestRecord) {
         self.count(&request);
+        self.goodput.add(&request);
         if let Some(instance) = request.instance {
             let index = instance.index();
             if index >= self.tallies.len() {
@@ -185,6 +192,7 @@ impl Recorder {
             classes: self.breakdown.class_figures(),
             models: self.breakdown.model_figures(cluster.duration_s),
             tenants: self.breakdown.tenant_figures(),
+            goodput: self.goodput.figures(cluster.duration_s),
             sessions: self.sessions.figures(),
             trace: run.trace,
             requests: self.options.keep_records.then_some(PerRequest {
@@ -204,7 +212,8 @@ mod tests {
     use crate::record::SessionPlace;
     use blis_kernel::{DurationHistogram, InstanceId, RequestName, Tick};
 
-    const OPTIONS: Options = Options { keep_records: true, count_inversions: true };
+    const OPTIONS: Options =
+        Options { keep_records: true, count_inversions: true, slo_targets: SloTargets::new() };
 
     fn request(n: u64, arrival_ms: i64, ending: RequestEnding) -> RequestRecord {
         RequestRecord {

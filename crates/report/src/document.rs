@@ -3,9 +3,10 @@
 use crate::json::{self, Object};
 use blis_kernel::InstanceId;
 use blis_metrics::{
-    Aggregate, Anomalies, ClassFigures, Conservation, Distribution, Fitness, ModelFigures, Outcome,
-    RunEnding, SessionFigures, Tenants, TraceSummary,
+    Aggregate, Anomalies, ClassFigures, Conservation, Distribution, Fitness, Goodput, Latency, ModelFigures,
+    Outcome, RunEnding, SessionFigures, Tenants, TraceSummary,
 };
+use std::collections::BTreeMap;
 
 /// Everything that a run found, as JSON ending in a newline.
 pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
@@ -31,6 +32,9 @@ pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
         });
         if let Some(tenants) = &outcome.tenants {
             o.object("tenants", |o| write_tenants(o, tenants));
+        }
+        if let Some(goodput) = &outcome.goodput {
+            o.object("goodput", |o| write_goodput(o, goodput));
         }
         if let Some(sessions) = &outcome.sessions {
             o.object("sessions", |o| write_sessions(o, sessions));
@@ -141,6 +145,30 @@ fn write_tenants(o: &mut Object<'_>, tenants: &Tenants) {
             o.object(name, |o| {
                 o.field("completed_requests", figures.completed);
                 o.field("output_tokens", figures.output_tokens);
+            });
+        }
+    });
+}
+
+fn write_goodput(o: &mut Object<'_>, goodput: &Goodput) {
+    let by_latency = |o: &mut Object<'_>, values: &BTreeMap<Latency, f64>| {
+        values.iter().for_each(|(latency, value)| o.field(latency.name(), *value));
+    };
+    o.field("attainment", goodput.attainment);
+    o.field("good_requests_per_s", goodput.good_per_s);
+    o.object("slo_classes", |o| {
+        for (name, class) in &goodput.classes {
+            o.object(name, |o| {
+                o.object("targets_ms", |o| by_latency(o, &class.targets));
+                o.field("injected", class.injected);
+                o.field("completed", class.completed);
+                o.field("good", class.good);
+                o.field("attainment", class.attainment);
+                o.field("good_requests_per_s", class.good_per_s);
+                o.object("completed_within_target", |o| by_latency(o, &class.met));
+                o.field("ttft_p99_ms", class.ttft_p99_ms);
+                o.field("mean_itl_ms", class.itl_mean_ms);
+                o.field("e2e_p99_ms", class.e2e_p99_ms);
             });
         }
     });

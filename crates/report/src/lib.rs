@@ -13,6 +13,7 @@
 
 mod document;
 mod json;
+mod judgement;
 mod metrics_file;
 mod profile;
 mod results_file;

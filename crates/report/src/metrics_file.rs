@@ -1,6 +1,7 @@
 //! `--metrics-path`, and the block of JSON that it shares with standard output.
 
 use crate::json::{self, Object};
+use crate::judgement::write_judgement;
 use blis_kernel::Tick;
 use blis_metrics::{Aggregate, Distribution, Outcome, PerRequest, RequestRecord};
 
@@ -17,6 +18,7 @@ pub fn metrics_file(outcome: &Outcome) -> String {
                 o.array("requests", registered, |row, record| write_request(row, requests, record));
             }
         }
+        write_judgement(o, outcome);
     })
 }
 

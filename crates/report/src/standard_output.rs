@@ -1,6 +1,7 @@
 //! The blocks on standard output, in their fixed order. A block without anything to say is left out.
 
 use crate::json;
+use crate::judgement::write_judgement;
 use crate::metrics_file::{CLUSTER, write_aggregate};
 use blis_kernel::InstanceId;
 use blis_metrics::{
@@ -23,10 +24,10 @@ pub fn standard_output(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
 fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> Result {
     if outcome.instances.len() > 1 {
         for (index, instance) in outcome.instances.iter().enumerate() {
-            write_metrics(out, &InstanceId(index as u32).to_string(), instance)?;
+            write_metrics(out, &InstanceId(index as u32).to_string(), instance, None)?;
         }
     }
-    write_metrics(out, CLUSTER, &outcome.cluster)?;
+    write_metrics(out, CLUSTER, &outcome.cluster, Some(outcome))?;
     if let Some(fitness) = fitness {
         write_fitness(out, fitness)?;
     }
@@ -36,7 +37,7 @@ fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> 
     if outcome.kv != KvFigures::default() {
         write_kv(out, outcome.kv)?;
     }
-    if outcome.classes.len() > 1 {
+    if outcome.classes.len() > 1 || (outcome.goodput.is_some() && !outcome.classes.is_empty()) {
         write_classes(out, &outcome.classes)?;
     }
     if !outcome.models.is_empty() {
@@ -54,8 +55,17 @@ fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> 
     Ok(())
 }
 
-fn write_metrics(out: &mut String, instance_id: &str, aggregate: &Aggregate) -> Result {
-    let body = json::object(|o| write_aggregate(o, instance_id, aggregate, false));
+/// The figures of an instance or of the cluster; `whole` adds what only the whole run has.
+fn write_metrics(
+    out: &mut String,
+    instance_id: &str,
+    aggregate: &Aggregate,
+    whole: Option<&Outcome>,
+) -> Result {
+    let body = json::object(|o| {
+        write_aggregate(o, instance_id, aggregate, false);
+        whole.into_iter().for_each(|outcome| write_judgement(o, outcome));
+    });
     writeln!(out, "=== Simulation Metrics ===\n{body}")
 }
 

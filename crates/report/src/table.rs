@@ -1,7 +1,7 @@
 //! `--format table`: the same figures for people, in at most 80 columns.
 
 use blis_kernel::InstanceId;
-use blis_metrics::{Conservation, Distribution, Fitness, Outcome, RunEnding};
+use blis_metrics::{Conservation, Distribution, Fitness, Goodput, Latency, Outcome, RunEnding};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 use std::fmt::{Result, Write};
 
@@ -23,6 +23,9 @@ fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> 
     }
     if outcome.classes.len() > 1 {
         writeln!(out, "\n{}", classes(outcome))?;
+    }
+    if let Some(goodput) = &outcome.goodput {
+        write_goodput(out, goodput)?;
     }
     if !outcome.models.is_empty() {
         writeln!(out, "\n{}", models(outcome))?;
@@ -137,6 +140,23 @@ fn classes(outcome: &Outcome) -> String {
         ]);
     }
     finished(table)
+}
+
+fn write_goodput(out: &mut String, goodput: &Goodput) -> Result {
+    let mut table = new_table(&["SLO targets (ms)", "requests", "good", "attained", "TTFT", "ITL", "E2E"]);
+    for (name, class) in &goodput.classes {
+        let met = |latency| match (class.targets.get(&latency), class.met.get(&latency)) {
+            (Some(target), Some(met)) => format!("{:.1} % ≤ {target}", met * 100.0),
+            _ => String::new(),
+        };
+        let counts = [class.injected.to_string(), class.good.to_string()];
+        let attained = format!("{:.1} %", class.attainment * 100.0);
+        let row = [name.clone()].into_iter().chain(counts).chain([attained]);
+        table.add_row(row.chain(Latency::ALL.map(met)));
+    }
+    writeln!(out, "\n{}", finished(table))?;
+    let (percent, per_s) = (goodput.attainment * 100.0, goodput.good_per_s);
+    writeln!(out, "goodput {per_s:.2} requests/s, {percent:.1} % of the requests with targets")
 }
 
 fn models(outcome: &Outcome) -> String {

@@ -8,7 +8,7 @@
 use blis_kernel::{InstanceId, RequestName, Tick};
 use blis_metrics::{
     Aggregate, FitnessWeights, InstanceFigures, Labels, Options, Outcome, Recorder, RequestEnding,
-    RequestRecord, RunEnding, RunFigures, SessionPlace, TraceSummary,
+    RequestRecord, RunEnding, RunFigures, SessionPlace, SloTargets, TraceSummary,
 };
 use serde_json::Value;
 use std::fs;
@@ -76,7 +76,8 @@ impl Recording {
         let blocks = self.blocks();
         let instances = if blocks.len() > 1 { &blocks[..blocks.len() - 1] } else { &blocks[..] };
         let by_priority = self.printed("Priority Inversions").is_some_and(|n| n > 0.0);
-        let options = Options { keep_records: true, count_inversions: by_priority };
+        let options =
+            Options { keep_records: true, count_inversions: by_priority, slo_targets: SloTargets::new() };
         let mut recorder = Recorder::new(instances.len(), options);
         let mut session_names: Vec<String> = Vec::new();
         let mut injected = 0;

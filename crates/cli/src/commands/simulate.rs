@@ -79,6 +79,10 @@ pub(super) fn simulate(
     if outcome.conservation.completed == 0 {
         logger.warning("no request completed: latencies are shown as 0");
     }
+    let met = outcome.goodput.iter().flat_map(|goodput| goodput.classes.keys()).collect::<Vec<_>>();
+    for class in resolved.plan.slo_targets.keys().filter(|class| !met.contains(class)) {
+        logger.warning(format_args!("no request has the SLO class {class}, for which there are targets"));
+    }
     for (flag, path, content) in files.all() {
         fs::write(path, content(&outcome))
             .map_err(|error| Diagnostic::new(format!("{flag}: cannot write {}: {error}", path.display())))?;

@@ -14,7 +14,6 @@ enum Area {
     DecisionTrace,
     Detectors,
     EncodePools,
-    Goodput,
     Lora,
     OffloadChain,
     Pools,
@@ -29,7 +28,6 @@ impl Area {
             Self::DecisionTrace => "the trace of policy decisions",
             Self::Detectors => "saturation detectors over completed requests",
             Self::EncodePools => "pools of encode instances",
-            Self::Goodput => "goodput against SLO targets",
             Self::Lora => "LoRA adapters",
             Self::OffloadChain => {
                 "offloading of KV blocks to a chain of tiers (--kv-cpu-blocks is the one tier)"
@@ -133,9 +131,6 @@ const FLAGS: &[Later] = &[
     row("saturation-drain-ratio-saturated", "", Area::Detectors),
     row("saturation-drain-ratio-transient", "", Area::Detectors),
     row("saturation-classifier", "", Area::Detectors),
-    row("slo-ttft", "", Area::Goodput),
-    row("slo-itl", "", Area::Goodput),
-    row("slo-e2e", "", Area::Goodput),
     only(On::Run, row("workload-traces-filepath", "", Area::TokenTraces)),
 ];
 

@@ -1,4 +1,4 @@
-//! By what a run is judged: fitness.
+//! By what a run is judged: fitness, goodput.
 
 use crate::support::{Ran, blis, command, directory, refused};
 use std::fs;
@@ -62,4 +62,52 @@ fn a_replay_says_that_it_has_no_fitness_score() {
     let ran = in_folder(&folder, &format!("{REPLAY} --fitness-weights throughput:1"));
     assert!(ran.stderr.contains("--fitness-weights is unused"), "{}", ran.stderr);
     assert_eq!(ran.stdout, in_folder(&folder, REPLAY).stdout);
+}
+
+#[test]
+fn goodput_is_measured_against_flags_over_what_the_trace_says() {
+    let folder = with_trace("goodput_replay");
+    let header = "trace_version: 3\ngoodput_slo_targets:\n  default: {ttft_ms: 0.001, e2e_ms: 1e9}\n";
+    fs::write(folder.join("t.yaml"), header).unwrap();
+    let from_header = in_folder(&folder, REPLAY).stdout;
+    assert!(from_header.contains("\"slo_attainment\": 0,"), "{from_header}");
+    assert!(from_header.contains("\"ttft\": 0,\n        \"e2e\": 1\n"), "{from_header}");
+    assert!(from_header.contains("=== Per-SLO Metrics ==="), "one class with targets is shown");
+    let easier = in_folder(&folder, &format!("{REPLAY} --slo-ttft default=10s")).stdout;
+    assert!(easier.contains("\"slo_attainment\": 1,") && easier.contains("\"count\": 20,"), "{easier}");
+    let none = in_folder(&folder, &format!("{REPLAY} --slo-ttft default=0s --slo-e2e default=0s")).stdout;
+    assert!(!none.contains("slo_attainment"), "{none}");
+    let json = in_folder(&folder, &format!("{REPLAY} --format json")).stdout;
+    assert!(json.contains("\"goodput\": {\n    \"attainment\": 0,"), "{json}");
+    let table = in_folder(&folder, &format!("{REPLAY} --format table")).stdout;
+    assert!(table.contains("0.0 % ≤ 0.001") && table.contains("goodput 0.00 requests/s"), "{table}");
+}
+
+#[test]
+fn bad_targets_are_refused_wherever_they_stand() {
+    refused(
+        &format!("{RUN} --slo-ttft standard=fast --slo-e2e batch"),
+        &[
+            "--slo-ttft: target of class \"standard\" is \"fast\"",
+            "--slo-e2e: \"batch\" is not class=duration",
+        ],
+    );
+    let folder = with_trace("bad_targets");
+    let header = "trace_version: 3\ngoodput_slo_targets:\n  default: {ttft_ms: -1}\n";
+    fs::write(folder.join("t.yaml"), header).unwrap();
+    let output = command().args(REPLAY.split(' ')).current_dir(&folder).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("t.yaml:3:22: goodput_slo_targets.default.ttft_ms is -1"), "{stderr}");
+    let spec =
+        "version: '2'\naggregate_rate: 5\nnum_requests: 5\ngoodput_slo_targets: {batch: {e2e_ms: .nan}}\n";
+    fs::write(folder.join("w.yaml"), format!("{spec}clients: []\n")).unwrap();
+    let words = format!("run --model qwen/qwen3-14b --workload-spec {}/w.yaml", folder.display());
+    refused(&words, &["goodput_slo_targets.batch.e2e_ms is NaN", "neither clients nor cohorts"]);
+}
+
+#[test]
+fn a_class_that_no_request_has_is_named() {
+    let ran = succeeded(&format!("{RUN} --slo-ttft critcal=50ms,default=1s"));
+    assert!(ran.stderr.contains("no request has the SLO class critcal"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("\"slo_attainment\": 1,"), "{}", ran.stdout);
 }

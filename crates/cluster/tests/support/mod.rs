@@ -7,7 +7,7 @@ use blis_engine::InstanceConfig;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::{Blackbox, Coefficients};
-use blis_metrics::{Outcome, RequestRecord};
+use blis_metrics::{Outcome, RequestRecord, SloTargets};
 use blis_policy::Registry;
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
@@ -53,6 +53,7 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
         priorities: SloTable::default(),
         model: "m".to_owned(),
         workload,
+        slo_targets: SloTargets::new(),
         detail: Detail::PerRequest,
     }
 }

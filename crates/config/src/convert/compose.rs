@@ -142,11 +142,12 @@ fn num_requests(parts: &[Named], warnings: &mut Vec<Diagnostic>) -> Option<i64> 
 }
 
 fn targets(parts: &[Named], problems: &mut Vec<Diagnostic>) -> Maybe<BTreeMap<String, Goodput>> {
-    let mut merged = BTreeMap::new();
+    let mut merged = BTreeMap::<String, Goodput>::new();
     for Named { name, file } in parts {
         let given = file.goodput_slo_targets.iter().flat_map(|targets| &targets.value);
         for (class, target) in given {
-            if *merged.entry(class.clone()).or_insert(*target) != *target {
+            let first = merged.entry(class.clone()).or_insert_with(|| target.clone());
+            if first.values() != target.values() {
                 let message = format!("goodput_slo_targets.{class} differs from that of a file before it");
                 problems.push(Diagnostic::new(message).in_file(name));
             }

@@ -3,7 +3,7 @@
 use super::check::{Check, Source};
 use crate::diagnostic::Diagnostic;
 use crate::options::{RunOptions, Traffic};
-use blis_metrics::FitnessWeights;
+use blis_metrics::{FitnessWeights, SloTargets};
 
 /// The weights of the fitness score; none where there is no score.
 pub(super) fn fitness(check: &mut Check, options: &RunOptions) -> FitnessWeights {
@@ -20,4 +20,15 @@ pub(super) fn fitness(check: &mut Check, options: &RunOptions) -> FitnessWeights
         return FitnessWeights::default();
     }
     weights
+}
+
+/// What goodput is measured against, given what the file that describes the traffic says.
+pub(super) fn slo_targets(check: &mut Check, options: &RunOptions, file: SloTargets) -> SloTargets {
+    for (_, name, text) in options.slo_targets.given() {
+        check.note(&name, text, Source::Given);
+    }
+    options.slo_targets.over(file).unwrap_or_else(|problems| {
+        check.problems.extend(problems);
+        SloTargets::new()
+    })
 }

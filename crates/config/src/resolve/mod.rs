@@ -25,7 +25,7 @@ use crate::policy_file;
 use blis_cluster::{Detail, Plan, Workload};
 use blis_engine::InstanceConfig;
 use blis_kernel::{Semantics, Tick};
-use blis_metrics::FitnessWeights;
+use blis_metrics::{FitnessWeights, SloTargets};
 use blis_policy::Registry;
 use blis_workload::trace::{RowNumbers, TRACE_VERSIONS, TimeUnit, TraceHeader, TraceMode};
 use blis_workload::{NormalLengths, Trace};
@@ -133,6 +133,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
 
     let traffic = traffic(&mut check, options, &catalogue, seed, semantics);
     let horizon = traffic.horizon;
+    let slo_targets = analysis::slo_targets(&mut check, options, traffic.slo_targets);
     let context = Context {
         options,
         catalogue: &catalogue,
@@ -146,6 +147,8 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let (Some(workload), Some(served), true) = (traffic.workload, served, check.problems.is_empty()) else {
         return Err(check.problems);
     };
+    let trace_header =
+        TraceHeader { goodput_slo_targets: trace::header_targets(&slo_targets), ..traffic.trace_header };
     let plan = Plan {
         semantics,
         seed,
@@ -175,6 +178,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         priorities,
         model: served.model,
         workload,
+        slo_targets,
         detail: if options.per_request { Detail::PerRequest } else { Detail::Aggregate },
     };
     let settings = check.settings.into_values().collect();
@@ -182,7 +186,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         plan,
         fitness,
         requests: traffic.requests,
-        trace_header: traffic.trace_header,
+        trace_header,
         row_numbers: traffic.row_numbers,
         warnings: check.warnings,
         notices: check.notices,
@@ -266,6 +270,8 @@ struct ResolvedTraffic {
     horizon: Tick,
     trace_header: TraceHeader,
     row_numbers: RowNumbers,
+    /// What the file that describes it says about goodput.
+    slo_targets: SloTargets,
 }
 
 impl ResolvedTraffic {
@@ -278,6 +284,7 @@ impl ResolvedTraffic {
                 ..new_header(TraceMode::Generated)
             },
             row_numbers: RowNumbers::Counted,
+            slo_targets: SloTargets::new(),
             workload: workload.map(|workload| Workload::new(move || workload.stream())),
         }
     }
@@ -295,6 +302,7 @@ impl ResolvedTraffic {
                 mode: TraceMode::Replayed,
                 ..trace.header.clone()
             }),
+            slo_targets: trace.map(|trace| trace::slo_targets(&trace.header)).unwrap_or_default(),
             row_numbers: RowNumbers::Recorded { first_new: highest.unwrap_or(-1).saturating_add(1) },
         }
     }
@@ -326,14 +334,17 @@ fn traffic(
             let horizon = horizon(check, options);
             if let Some(path) = &wanted.spec {
                 let given = options.horizon.map(|_| horizon);
-                let workload = workload::from_file(check, wanted, path, options.seed, given);
+                let file = workload::from_file(check, wanted, path, options.seed, given);
+                let (workload, slo_targets) = file.map(|file| (file.workload, file.slo_targets)).unzip();
                 // Conversations that wait for answers send more than the bound, which counts them differently.
                 let counts = |workload: &&blis_workload::Workload| {
                     !workload.clients.iter().any(|c| c.conversation.is_some_and(|c| c.closed_loop))
                 };
                 let requests = workload.as_ref().filter(counts).and_then(|workload| workload.max_requests);
                 let horizon = workload.as_ref().map_or(horizon, |workload| workload.horizon);
-                return ResolvedTraffic::synthesised(workload, requests, horizon);
+                let slo_targets = slo_targets.unwrap_or_default();
+                let traffic = ResolvedTraffic::synthesised(workload, requests, horizon);
+                return ResolvedTraffic { slo_targets, ..traffic };
             }
             let preset = |name: &str| catalogue.preset(name).map(|preset| lengths(&preset));
             let workload = workload::synthesised(check, wanted, preset, seed, horizon).workload();

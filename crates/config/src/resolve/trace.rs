@@ -4,6 +4,7 @@ use super::check::{Check, Source};
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::TraceOptions;
 use crate::yaml::{self, Spanned};
+use blis_metrics::{Latency, SloTargets, Targets};
 use blis_workload::trace::{
     ContextGrowth, GoodputTarget, ObservedKvMetrics, RecordedServer, TRACE_VERSIONS, TimeUnit, Trace,
     TraceHeader, TraceMode,
@@ -63,9 +64,9 @@ struct Network {
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 struct Goodput {
-    ttft_ms: f64,
-    itl_ms: f64,
-    e2e_ms: f64,
+    ttft_ms: Option<Spanned<f64>>,
+    itl_ms: Option<Spanned<f64>>,
+    e2e_ms: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -127,6 +128,23 @@ fn rows(check: &mut Check, header: TraceHeader, data: impl BufRead, file_name: &
     }
 }
 
+/// What the header says about goodput; 0 = no target.
+pub(super) fn slo_targets(header: &TraceHeader) -> SloTargets {
+    let of = |target: &GoodputTarget| {
+        [(Latency::Ttft, target.ttft_ms), (Latency::Itl, target.itl_ms), (Latency::E2e, target.e2e_ms)].into()
+    };
+    header.goodput_slo_targets.iter().map(|(class, target)| (class.clone(), of(target))).collect()
+}
+
+/// The same for a header that is written.
+pub(super) fn header_targets(targets: &SloTargets) -> BTreeMap<String, GoodputTarget> {
+    let of = |class: &Targets| {
+        let ms = |latency| class.get(&latency).copied().unwrap_or_default();
+        GoodputTarget { ttft_ms: ms(Latency::Ttft), itl_ms: ms(Latency::Itl), e2e_ms: ms(Latency::E2e) }
+    };
+    targets.iter().map(|(name, class)| (name.clone(), of(class))).collect()
+}
+
 fn named<'a>(check: &mut Check, flag: &str, path: Option<&'a Path>) -> Option<&'a Path> {
     let path = path.filter(|path| !path.as_os_str().is_empty());
     if let Some(path) = path {
@@ -183,12 +201,6 @@ impl Reader<'_> {
                 .in_file(self.file_name),
             );
         }
-        if !file.goodput_slo_targets.is_empty() {
-            self.check.warn(format!(
-                "{}: goodput_slo_targets is unused: goodput is not available yet",
-                self.file_name
-            ));
-        }
         let prefix_block_tokens = self.block_tokens(&file);
         TraceHeader {
             prefix_block_tokens,
@@ -230,8 +242,21 @@ impl Reader<'_> {
                 .goodput_slo_targets
                 .into_iter()
                 .map(|(class, target)| {
-                    let Goodput { ttft_ms, itl_ms, e2e_ms } = target;
-                    (class, GoodputTarget { ttft_ms, itl_ms, e2e_ms })
+                    let mut target_ms = |key: &str, given: Option<Spanned<f64>>| {
+                        let Some(given) = given else { return 0.0 };
+                        if !(given.value.is_finite() && given.value >= 0.0) {
+                            let (key, value) = (format!("goodput_slo_targets.{class}.{key}"), given.value);
+                            let message = format!("{key} is {value}; it must be a finite number, 0 or more");
+                            self.report(&given, message);
+                        }
+                        given.value
+                    };
+                    let target = GoodputTarget {
+                        ttft_ms: target_ms("ttft_ms", target.ttft_ms),
+                        itl_ms: target_ms("itl_ms", target.itl_ms),
+                        e2e_ms: target_ms("e2e_ms", target.e2e_ms),
+                    };
+                    (class, target)
                 })
                 .collect(),
             kv_offload: None,

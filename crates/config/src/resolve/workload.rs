@@ -3,9 +3,9 @@
 use super::check::{Check, POSITIVE, Source, is_positive};
 use crate::diagnostic::Diagnostic;
 use crate::options::{LengthOptions, WorkloadOptions};
-use crate::workload_file::{self, Overrides};
+use crate::workload_file::{self, Overrides, WorkloadFile};
 use blis_kernel::Tick;
-use blis_workload::{NormalLengths, SyntheticLoad, SyntheticParams, Workload};
+use blis_workload::{NormalLengths, SyntheticLoad, SyntheticParams};
 use std::path::Path;
 
 /// The workload that takes its lengths from flags.
@@ -34,7 +34,7 @@ pub(super) fn from_file(
     path: &Path,
     seed: Option<i64>,
     horizon: Option<Tick>,
-) -> Option<Workload> {
+) -> Option<WorkloadFile> {
     check.note("workload-spec", path.display(), Source::Given);
     if let Some(users) = options.concurrency.filter(|&users| users != 0) {
         check.problem(
@@ -52,8 +52,8 @@ pub(super) fn from_file(
     let overrides = Overrides { seed, horizon, max_requests, timeout };
     match workload_file::read(&text, &path.display().to_string(), overrides) {
         Ok(file) => {
-            check.warnings.extend(file.warnings);
-            Some(file.workload)
+            check.warnings.extend(file.warnings.iter().cloned());
+            Some(file)
         }
         Err(problems) => {
             check.problems.extend(problems);

@@ -15,11 +15,12 @@ pub(crate) mod writer;
 use crate::diagnostic::Diagnostic;
 use crate::{servegen, yaml};
 use blis_kernel::Tick;
+use blis_metrics::{Latency, SloTargets};
 use blis_workload::rates::{Share, at_rate, constant_rates, window_rates};
 use blis_workload::{Phase, Traffic, Window, Workload};
 use entry::{Population, Span};
-use reader::{At, POSITIVE, Reader};
-use schema::{Entry, File};
+use reader::{At, NOT_NEGATIVE, POSITIVE, Reader, is_not_negative};
+use schema::{Entry, File, Goodput};
 use std::sync::Arc;
 
 const CATEGORIES: [(&str, ()); 3] = [("language", ()), ("multimodal", ()), ("reasoning", ())];
@@ -44,6 +45,8 @@ pub struct Overrides {
 pub struct WorkloadFile {
     /// What it describes.
     pub workload: Workload,
+    /// What goodput is measured against; 0 = no target.
+    pub slo_targets: SloTargets,
     /// What its author should know.
     pub warnings: Vec<Diagnostic>,
 }
@@ -56,8 +59,9 @@ pub fn read(text: &str, file_name: &str, overrides: Overrides) -> Result<Workloa
     let (file, mut reader) = parse(text, file_name)?;
     let workload = reader.workload(&file, overrides);
     reader.must_end(&workload);
+    let slo_targets = reader.slo_targets(&file);
     let Reader { problems, warnings, .. } = reader;
-    if problems.is_empty() { Ok(WorkloadFile { workload, warnings }) } else { Err(problems) }
+    if problems.is_empty() { Ok(WorkloadFile { workload, slo_targets, warnings }) } else { Err(problems) }
 }
 
 /// The keys of a file, in terms of version 2.
@@ -125,6 +129,7 @@ pub(crate) fn expand_inference_perf(
 pub(crate) fn check(file: &File) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
     let mut reader = Reader::new(None);
     reader.workload(file, Overrides::default());
+    reader.slo_targets(file);
     let Reader { problems, warnings, .. } = reader;
     if problems.is_empty() { Ok(warnings) } else { Err(problems) }
 }
@@ -153,6 +158,13 @@ impl Reader<'_> {
                 }
             }
         }
+        if let Some(targets) = &mut file.goodput_slo_targets {
+            for (old, new) in RENAMED_CLASSES {
+                if let Some(target) = targets.value.remove(old) {
+                    targets.value.entry(new.to_owned()).or_insert(target);
+                }
+            }
+        }
     }
 
     fn workload(&mut self, file: &File, overrides: Overrides) -> Workload {
@@ -165,10 +177,6 @@ impl Reader<'_> {
             self.inference_perf(&at, &given.value)
         });
         self.word(&top, "category", &file.category, &CATEGORIES);
-        if let Some(targets) = &file.goodput_slo_targets {
-            let at = top.key("goodput_slo_targets", Some(targets));
-            self.warn(&at, "is unused: goodput is not available yet");
-        }
         let horizon = self.whole(&top, "horizon", &file.horizon, 0..=i64::MAX).filter(|&us| us > 0);
         let horizon = overrides.horizon.or(horizon.map(Tick::from_us)).unwrap_or(Tick::MAX);
         let max_requests = self.whole(&top, "num_requests", &file.num_requests, 0..=i64::MAX);
@@ -203,6 +211,24 @@ impl Reader<'_> {
             );
         }
         workload
+    }
+
+    fn slo_targets(&mut self, file: &File) -> SloTargets {
+        let Some(targets) = &file.goodput_slo_targets else { return SloTargets::new() };
+        let at = At::file().key("goodput_slo_targets", Some(targets));
+        let class_targets = |(class, target): (&String, &Goodput)| {
+            let at = at.key::<()>(class, None);
+            let values = [
+                (Latency::Ttft, "ttft_ms", &target.ttft_ms),
+                (Latency::Itl, "itl_ms", &target.itl_ms),
+                (Latency::E2e, "e2e_ms", &target.e2e_ms),
+            ];
+            let given = values.into_iter().filter_map(|(latency, key, ms)| {
+                Some((latency, self.real(&at, key, ms, is_not_negative, NOT_NEGATIVE)?))
+            });
+            (class.clone(), given.collect())
+        };
+        targets.value.iter().map(class_targets).collect()
     }
 
     fn must_end(&mut self, workload: &Workload) {

@@ -44,6 +44,13 @@ pub(super) fn is_positive(value: f64) -> bool {
     value.is_finite() && value > 0.0
 }
 
+pub(super) fn is_not_negative(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
+}
+
+/// What [`is_not_negative`] allows.
+pub(super) const NOT_NEGATIVE: &str = "a finite number, 0 or more";
+
 /// What [`is_positive`] allows.
 pub(super) const POSITIVE: &str = "a finite number above 0";
 

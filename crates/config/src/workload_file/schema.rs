@@ -187,12 +187,19 @@ pub(crate) struct Drain {
     pub(crate) ramp_duration_us: Maybe<Whole>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Goodput {
-    pub(crate) ttft_ms: Option<f64>,
-    pub(crate) itl_ms: Option<f64>,
-    pub(crate) e2e_ms: Option<f64>,
+    pub(crate) ttft_ms: Maybe<f64>,
+    pub(crate) itl_ms: Maybe<f64>,
+    pub(crate) e2e_ms: Maybe<f64>,
+}
+
+impl Goodput {
+    /// The targets, wherever they stand.
+    pub(crate) fn values(&self) -> [Option<f64>; 3] {
+        [&self.ttft_ms, &self.itl_ms, &self.e2e_ms].map(|given| given.as_ref().map(|ms| ms.value))
+    }
 }
 
 /// A folder of client statistics.

@@ -1,0 +1,36 @@
+//! What only the whole run has, beside its aggregate figures: goodput.
+
+use crate::json::Object;
+use blis_metrics::{ClassGoodput, Goodput, Outcome};
+
+/// The members by which the run was judged.
+pub(crate) fn write_judgement(o: &mut Object<'_>, outcome: &Outcome) {
+    outcome.goodput.iter().for_each(|goodput| write_goodput(o, goodput));
+}
+
+fn write_goodput(o: &mut Object<'_>, goodput: &Goodput) {
+    o.field("goodput_rps", goodput.good_per_s);
+    o.field("slo_attainment", goodput.attainment);
+    o.object("per_class", |o| {
+        for (class, figures) in &goodput.classes {
+            o.object(class, |o| write_class_goodput(o, figures));
+        }
+    });
+}
+
+fn write_class_goodput(o: &mut Object<'_>, class: &ClassGoodput) {
+    let unless_zero = |o: &mut Object<'_>, key, value| {
+        if value > 0.0 {
+            o.field(key, value);
+        }
+    };
+    o.field("count", class.injected);
+    unless_zero(o, "e2e_p99_ms", class.e2e_p99_ms);
+    o.field("goodput_rps", class.good_per_s);
+    unless_zero(o, "itl_mean_ms", class.itl_mean_ms);
+    o.field("slo_attainment", class.attainment);
+    o.object("slo_attainment_by_dim", |o| {
+        class.met.iter().for_each(|(latency, met)| o.field(latency.name(), *met));
+    });
+    unless_zero(o, "ttft_p99_ms", class.ttft_p99_ms);
+}
