@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 
 /// Old flag, the command that knows it (empty = every one), and what to use instead.
-const FLAGS: [(&str, &str, &str); 5] = [
+const FLAGS: [(&str, &str, &str); 6] = [
+    ("--post-hoc-detector", "", "use --detectors"),
     ("--max-num-running-reqs", "", "use --max-num-seqs"),
     ("--max-num-scheduled-tokens", "", "use --max-num-batched-tokens"),
     ("--roofline", "", "use --latency-model roofline"),

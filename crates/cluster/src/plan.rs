@@ -3,7 +3,7 @@
 use blis_engine::InstanceConfig;
 use blis_kernel::{Semantics, Tick};
 use blis_latency::LatencyModel;
-use blis_metrics::SloTargets;
+use blis_metrics::{SloTargets, saturation};
 use blis_policy::Configured;
 use blis_policy::priority::SloTable;
 use blis_policy::registry::{
@@ -51,6 +51,8 @@ pub struct Plan {
     pub workload: Workload,
     /// What goodput is measured against.
     pub slo_targets: SloTargets,
+    /// Whether and how saturation is detected afterwards.
+    pub saturation: Option<saturation::Settings>,
     /// How much is kept of each request.
     pub detail: Detail,
 }

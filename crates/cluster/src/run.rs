@@ -135,6 +135,7 @@ impl<'a> Cluster<'a> {
                     keep_records: plan.detail == Detail::PerRequest,
                     count_inversions: plan.instance.scheduler == SchedulerKind::PriorityFcfs,
                     slo_targets: plan.slo_targets.clone(),
+                    saturation: plan.saturation.clone(),
                 },
             ),
             plan,
@@ -465,6 +466,7 @@ impl<'a> Cluster<'a> {
             itl_mean_us: end.itl_mean_us,
             scheduling_delay: end.scheduling_delay,
             gateway_queue_delay: passage.and_then(Passage::delay),
+            left_at: reply.map(|_| end.at),
             length_capped: end.ending == Ending::LengthCapped,
             instance,
             ..blank_record(&spec, ending)
@@ -487,7 +489,7 @@ impl<'a> Cluster<'a> {
     pub(crate) fn end_at_gateway(&mut self, handle: u32, ending: RequestEnding, now: Tick, end: RequestEnd) {
         let InFlight { spec, number, .. } = self.requests.remove(handle);
         self.ended += 1;
-        self.recorder.record(blank_record(&spec, ending));
+        self.recorder.record(RequestRecord { left_at: Some(now), ..blank_record(&spec, ending) });
         self.report_end(&spec, now, end);
         let served = Served { status: row_status(ending), ..Served::default() };
         self.observer.ended(number, spec, served, &*self.source);
@@ -600,6 +602,7 @@ fn blank_record(spec: &RequestSpec, ending: RequestEnding) -> RequestRecord {
         gateway_queue_delay: None,
         labels: spec.labels.0,
         instance: None,
+        left_at: None,
         length_capped: false,
         session: spec.session.map(|s| SessionPlace { session: s.session.0, round: s.round }),
         ending,

@@ -297,6 +297,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
             Box::new(Wrapped { declares_budgets, ..Wrapped::new(description.stream()) })
         }),
         slo_targets: SloTargets::new(),
+        saturation: None,
         detail: Detail::PerRequest,
     };
     (plan, timeout)

@@ -110,6 +110,15 @@ pub struct RunOptions {
     pub fitness_weights: Option<String>,
     /// What goodput is measured against; default what the trace or the workload file says.
     pub slo_targets: SloFlags,
+    /// Detectors of saturation: names separated by commas, or `all`; default none.
+    pub detectors: Option<String>,
+    /// YAML file that tunes the detectors.
+    pub saturation_config: Option<PathBuf>,
+    /// Keep every verdict of the detectors, for a report.
+    pub saturation_report: bool,
+    /// Span before the last event from which the run gets its label, µs; default the window of backlog-drift when the
+    /// file gives one, else 30 s.
+    pub saturation_final_window_us: Option<i64>,
     /// Keep a record of every request, not only the aggregate figures.
     pub per_request: bool,
 }

@@ -14,6 +14,7 @@ mod inversions;
 pub mod outcome;
 pub mod record;
 pub mod recorder;
+pub mod saturation;
 pub mod sessions;
 pub mod trace_summary;
 
@@ -25,5 +26,6 @@ pub use goodput::{ClassGoodput, Goodput, Latency, SloTargets, Targets};
 pub use outcome::{Anomalies, Conservation, KvFigures, Outcome, PerRequest, RunEnding};
 pub use record::{Labels, RequestEnding, RequestRecord, SessionPlace};
 pub use recorder::{Options, Recorder, RunFigures};
+pub use saturation::Saturation;
 pub use sessions::SessionFigures;
 pub use trace_summary::TraceSummary;

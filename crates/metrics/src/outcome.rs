@@ -4,6 +4,7 @@ use crate::aggregate::Aggregate;
 use crate::breakdown::{ClassFigures, ModelFigures, Tenants};
 use crate::goodput::Goodput;
 use crate::record::{Labels, RequestRecord};
+use crate::saturation::Saturation;
 use crate::sessions::SessionFigures;
 use crate::trace_summary::TraceSummary;
 use std::collections::BTreeMap;
@@ -169,6 +170,8 @@ pub struct Outcome {
     pub tenants: Option<Tenants>,
     /// Against SLO targets, when a class that got requests has any.
     pub goodput: Option<Goodput>,
+    /// Whether the system kept up, when detectors were asked.
+    pub saturation: Option<Saturation>,
     /// Of sessions, when there are any.
     pub sessions: Option<SessionFigures>,
     /// Of decisions, when they were counted.

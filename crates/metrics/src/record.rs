@@ -82,6 +82,8 @@ pub struct RequestRecord {
     pub labels: u32,
     /// The instance it was handed to.
     pub instance: Option<InstanceId>,
+    /// When it left, if it did before the run ended.
+    pub left_at: Option<Tick>,
     /// Whether the longest model length cut it short.
     pub length_capped: bool,
     /// Its session, if it has one.

@@ -7,6 +7,7 @@ use crate::imbalance::head_of_line_blocking;
 use crate::inversions::Completions;
 use crate::outcome::{Anomalies, Conservation, KvFigures, Outcome, PerRequest, RunEnding};
 use crate::record::{Labels, RequestEnding, RequestRecord};
+use crate::saturation;
 use crate::sessions::Sessions;
 use crate::trace_summary::TraceSummary;
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ pub struct Options {
     pub count_inversions: bool,
     /// What goodput is measured against.
     pub slo_targets: SloTargets,
+    /// Whether and how saturation is detected. All requests are then remembered until the end of the run.
+    pub saturation: Option<saturation::Settings>,
 }
 
 /// What is known when the run is over.
@@ -108,7 +111,7 @@ impl Recorder {
             self.breakdown.add(&request);
             self.sessions.add(&request);
         }
-        if self.options.keep_records {
+        if self.options.keep_records || self.options.saturation.is_some() {
             self.records.push(request);
         }
     }
@@ -193,6 +196,7 @@ impl Recorder {
             models: self.breakdown.model_figures(cluster.duration_s),
             tenants: self.breakdown.tenant_figures(),
             goodput: self.goodput.figures(cluster.duration_s),
+            saturation: self.options.saturation.map(|settings| saturation::detect(&records, &settings)),
             sessions: self.sessions.figures(),
             trace: run.trace,
             requests: self.options.keep_records.then_some(PerRequest {
@@ -212,8 +216,12 @@ mod tests {
     use crate::record::SessionPlace;
     use blis_kernel::{DurationHistogram, InstanceId, RequestName, Tick};
 
-    const OPTIONS: Options =
-        Options { keep_records: true, count_inversions: true, slo_targets: SloTargets::new() };
+    const OPTIONS: Options = Options {
+        keep_records: true,
+        count_inversions: true,
+        slo_targets: SloTargets::new(),
+        saturation: None,
+    };
 
     fn request(n: u64, arrival_ms: i64, ending: RequestEnding) -> RequestRecord {
         RequestRecord {
@@ -229,6 +237,7 @@ mod tests {
             gateway_queue_delay: None,
             labels: 0,
             instance: Some(InstanceId(0)),
+            left_at: None,
             length_capped: false,
             session: None,
             ending,

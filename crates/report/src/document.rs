@@ -1,6 +1,7 @@
 //! `--format json`: one document with every section. Units are part of the keys.
 
 use crate::json::{self, Object};
+use crate::judgement::write_labels;
 use blis_kernel::InstanceId;
 use blis_metrics::{
     Aggregate, Anomalies, ClassFigures, Conservation, Distribution, Fitness, Goodput, Latency, ModelFigures,
@@ -35,6 +36,9 @@ pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
         }
         if let Some(goodput) = &outcome.goodput {
             o.object("goodput", |o| write_goodput(o, goodput));
+        }
+        if let Some(saturation) = &outcome.saturation {
+            o.object("saturation", |o| write_labels(o, saturation));
         }
         if let Some(sessions) = &outcome.sessions {
             o.object("sessions", |o| write_sessions(o, sessions));
@@ -152,7 +156,9 @@ fn write_tenants(o: &mut Object<'_>, tenants: &Tenants) {
 
 fn write_goodput(o: &mut Object<'_>, goodput: &Goodput) {
     let by_latency = |o: &mut Object<'_>, values: &BTreeMap<Latency, f64>| {
-        values.iter().for_each(|(latency, value)| o.field(latency.name(), *value));
+        for (latency, value) in values {
+            o.field(latency.name(), *value);
+        }
     };
     o.field("attainment", goodput.attainment);
     o.field("good_requests_per_s", goodput.good_per_s);

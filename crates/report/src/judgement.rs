@@ -1,11 +1,17 @@
-//! What only the whole run has, beside its aggregate figures: goodput.
+//! What only the whole run has, beside its aggregate figures: goodput and saturation.
 
 use crate::json::Object;
-use blis_metrics::{ClassGoodput, Goodput, Outcome};
+use blis_metrics::{ClassGoodput, Goodput, Outcome, Saturation};
+use std::collections::BTreeMap;
 
 /// The members by which the run was judged.
 pub(crate) fn write_judgement(o: &mut Object<'_>, outcome: &Outcome) {
-    outcome.goodput.iter().for_each(|goodput| write_goodput(o, goodput));
+    if let Some(goodput) = &outcome.goodput {
+        write_goodput(o, goodput);
+    }
+    if let Some(saturation) = &outcome.saturation {
+        o.object("saturation", |o| write_labels(o, saturation));
+    }
 }
 
 fn write_goodput(o: &mut Object<'_>, goodput: &Goodput) {
@@ -33,4 +39,13 @@ fn write_class_goodput(o: &mut Object<'_>, class: &ClassGoodput) {
         class.met.iter().for_each(|(latency, met)| o.field(latency.name(), *met));
     });
     unless_zero(o, "ttft_p99_ms", class.ttft_p99_ms);
+}
+
+/// The label by each detector, sorted by name.
+pub(crate) fn write_labels(o: &mut Object<'_>, saturation: &Saturation) {
+    let by_name: BTreeMap<_, _> =
+        saturation.labels.iter().map(|(kind, level)| (kind.name(), level.name())).collect();
+    for (name, level) in by_name {
+        o.field(name, level);
+    }
 }

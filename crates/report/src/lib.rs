@@ -7,6 +7,7 @@
 //! | [`standard_output`] | the blocks that scripts have cut apart for years |
 //! | [`metrics_file`] | `--metrics-path`: the cluster's figures and every request |
 //! | [`results_file`] | `--results-path` of a replay: every finished request |
+//! | [`saturation_report`] | `--saturation-report`: the detectors' verdicts after every event |
 //! | [`document`] | `--format json`: one document with everything |
 //! | [`table`] | `--format table`: for people |
 //! | [`profile_table`], [`profile_document`] | what a workload looks like, for people and for programs |
@@ -17,6 +18,7 @@ mod judgement;
 mod metrics_file;
 mod profile;
 mod results_file;
+mod saturation_report;
 mod sparkline;
 mod standard_output;
 mod table;
@@ -25,5 +27,6 @@ pub use document::document;
 pub use metrics_file::metrics_file;
 pub use profile::{profile_document, profile_table};
 pub use results_file::results_file;
+pub use saturation_report::saturation_report;
 pub use standard_output::standard_output;
 pub use table::table;

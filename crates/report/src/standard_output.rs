@@ -64,7 +64,9 @@ fn write_metrics(
 ) -> Result {
     let body = json::object(|o| {
         write_aggregate(o, instance_id, aggregate, false);
-        whole.into_iter().for_each(|outcome| write_judgement(o, outcome));
+        if let Some(outcome) = whole {
+            write_judgement(o, outcome);
+        }
     });
     writeln!(out, "=== Simulation Metrics ===\n{body}")
 }

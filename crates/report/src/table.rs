@@ -45,6 +45,14 @@ fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> 
         add_latency(&mut table, "whole session", s.duration_ms);
         writeln!(out, "\n{}", finished(table))?;
     }
+    if let Some(saturation) = &outcome.saturation {
+        let labels: Vec<_> = saturation
+            .labels
+            .iter()
+            .map(|(kind, level)| format!("{} {}", kind.name(), level.name()))
+            .collect();
+        writeln!(out, "\nsaturation: {}", labels.join(", "))?;
+    }
     if let Some(fitness) = fitness {
         writeln!(out, "\nfitness {:.6}", fitness.score)?;
     }
@@ -143,16 +151,14 @@ fn classes(outcome: &Outcome) -> String {
 }
 
 fn write_goodput(out: &mut String, goodput: &Goodput) -> Result {
-    let mut table = new_table(&["SLO targets (ms)", "requests", "good", "attained", "TTFT", "ITL", "E2E"]);
+    let mut table = new_table(&["SLO targets (ms)", "good", "TTFT", "ITL", "E2E"]);
     for (name, class) in &goodput.classes {
         let met = |latency| match (class.targets.get(&latency), class.met.get(&latency)) {
             (Some(target), Some(met)) => format!("{:.1} % ≤ {target}", met * 100.0),
             _ => String::new(),
         };
-        let counts = [class.injected.to_string(), class.good.to_string()];
-        let attained = format!("{:.1} %", class.attainment * 100.0);
-        let row = [name.clone()].into_iter().chain(counts).chain([attained]);
-        table.add_row(row.chain(Latency::ALL.map(met)));
+        let good = format!("{} of {}", class.good, class.injected);
+        table.add_row([name.clone(), good].into_iter().chain(Latency::ALL.map(met)));
     }
     writeln!(out, "\n{}", finished(table))?;
     let (percent, per_s) = (goodput.attainment * 100.0, goodput.good_per_s);

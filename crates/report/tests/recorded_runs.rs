@@ -76,8 +76,12 @@ impl Recording {
         let blocks = self.blocks();
         let instances = if blocks.len() > 1 { &blocks[..blocks.len() - 1] } else { &blocks[..] };
         let by_priority = self.printed("Priority Inversions").is_some_and(|n| n > 0.0);
-        let options =
-            Options { keep_records: true, count_inversions: by_priority, slo_targets: SloTargets::new() };
+        let options = Options {
+            keep_records: true,
+            count_inversions: by_priority,
+            slo_targets: SloTargets::new(),
+            saturation: None,
+        };
         let mut recorder = Recorder::new(instances.len(), options);
         let mut session_names: Vec<String> = Vec::new();
         let mut injected = 0;
@@ -158,8 +162,10 @@ fn record(row: &Value, session_names: &mut Vec<String>) -> RequestRecord {
         e2e,
         itl_mean_us: (real(row, "itl_ms") * 1e3 * gaps).round() / gaps,
         scheduling_delay: duration(row, "scheduling_delay_ms", 1e3),
+        gateway_queue_delay: None,
         labels: 0,
         instance: instance.map(InstanceId),
+        left_at: None,
         length_capped: false,
         session,
         ending: if e2e.is_some() { RequestEnding::Completed } else { RequestEnding::TimedOut },

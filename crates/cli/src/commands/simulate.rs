@@ -1,6 +1,7 @@
 //! What `run` and `replay` share: from options to results.
 
 use crate::flags::Findings;
+use crate::flags::analysis::AnalysisFiles;
 use crate::flags::output::{Format, Output};
 use crate::logger::Logger;
 use crate::trace_file::{TraceFiles, Watch};
@@ -23,12 +24,25 @@ pub(super) struct Files {
     pub(super) trace: Option<TraceFiles>,
 }
 
+/// A file to write: its flag, its path and what goes into it.
+type Written<'a> = (&'static str, &'a Path, fn(&Outcome) -> String);
+
 impl Files {
-    /// Each file with its flag and what goes into it.
-    fn all(&self) -> impl Iterator<Item = (&'static str, &Path, fn(&Outcome) -> String)> {
-        let metrics = self.metrics.as_deref().map(|path| ("--metrics-path", path, report::metrics_file as _));
-        let results = self.results.as_deref().map(|path| ("--results-path", path, report::results_file as _));
-        [metrics, results].into_iter().flatten().filter(|(_, path, _)| !path.as_os_str().is_empty())
+    /// Each file, those of the analysis too.
+    fn all<'a>(&'a self, analysis: &'a AnalysisFiles) -> impl Iterator<Item = Written<'a>> {
+        let files: [(&str, &Option<PathBuf>, fn(&Outcome) -> String); 3] = [
+            ("--metrics-path", &self.metrics, report::metrics_file),
+            ("--results-path", &self.results, report::results_file),
+            ("--saturation-report", &analysis.saturation_report, report::saturation_report),
+        ];
+        let given =
+            files.into_iter().filter_map(|(flag, path, content)| Some((flag, path.as_deref()?, content)));
+        given.filter(|(_, path, _)| !path.as_os_str().is_empty())
+    }
+
+    /// Whether any of them lists requests.
+    fn list_requests(&self) -> bool {
+        self.metrics.is_some() || self.results.is_some()
     }
 }
 
@@ -47,14 +61,14 @@ pub(super) fn simulate(
     for notice in deprecated::notices(words) {
         logger.warning(notice);
     }
-    options.per_request = files.all().next().is_some();
+    options.per_request = files.list_requests();
     let hub = Hub::from_environment();
     let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: None };
     // Flags that cannot be read already rule the run out, and with it a download.
     let surroundings =
         if findings.is_empty() { surroundings } else { Surroundings { hub: None, ..surroundings } };
     let resolved = resolve::resolve(&options, &surroundings);
-    let mut outputs: Vec<_> = files.all().map(|(flag, path, _)| (flag, path)).collect();
+    let mut outputs: Vec<_> = files.all(&output.files).map(|(flag, path, _)| (flag, path)).collect();
     outputs.extend(files.trace.iter().flat_map(TraceFiles::outputs));
     let unwritable = files::check_outputs(&outputs, &files::inputs(&options));
     let resolved = match resolved {
@@ -83,7 +97,7 @@ pub(super) fn simulate(
     for class in resolved.plan.slo_targets.keys().filter(|class| !met.contains(class)) {
         logger.warning(format_args!("no request has the SLO class {class}, for which there are targets"));
     }
-    for (flag, path, content) in files.all() {
+    for (flag, path, content) in files.all(&output.files) {
         fs::write(path, content(&outcome))
             .map_err(|error| Diagnostic::new(format!("{flag}: cannot write {}: {error}", path.display())))?;
     }

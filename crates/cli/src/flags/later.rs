@@ -26,7 +26,9 @@ impl Area {
         match self {
             Self::Autoscaler => "the autoscaler",
             Self::DecisionTrace => "the trace of policy decisions",
-            Self::Detectors => "saturation detectors over completed requests",
+            Self::Detectors => {
+                "settings of the saturation detectors of releases 0.7.11 to 0.7.15; see --saturation-config"
+            }
             Self::EncodePools => "pools of encode instances",
             Self::Lora => "LoRA adapters",
             Self::OffloadChain => {
@@ -115,11 +117,6 @@ const FLAGS: &[Later] = &[
     row("decode-max-model-len", "", Area::Pools),
     row("encode-instances", "0", Area::EncodePools),
     row("encode-decider", "never", Area::EncodePools),
-    row("detectors", "", Area::Detectors),
-    row("saturation-config", "", Area::Detectors),
-    row("saturation-report", "", Area::Detectors),
-    row("saturation-final-window", "", Area::Detectors),
-    row("post-hoc-detector", "none", Area::Detectors),
     row("saturation-threshold-ms", "", Area::Detectors),
     row("saturation-window", "", Area::Detectors),
     row("saturation-min-windows", "", Area::Detectors),

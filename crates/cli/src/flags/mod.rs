@@ -3,7 +3,7 @@
 //! A group declares its flags, with their help, and fills its part of the options. Nothing is checked here except
 //! that a number is a number: what a setting may be is decided in one place for every way of giving it.
 
-mod analysis;
+pub(crate) mod analysis;
 pub(crate) mod cluster;
 pub(crate) mod engine;
 mod findings;
@@ -53,8 +53,8 @@ impl SharedFlags {
         self.kv.fill(options, findings);
         self.latency.fill(options, findings);
         self.simulation.fill(options, findings);
-        self.analysis.fill(options);
-        self.output.read(findings)
+        let files = self.analysis.fill(options, findings);
+        output::Output { files, ..self.output.read(findings) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The run itself and what it shows.
 
+use super::analysis::AnalysisFiles;
 use super::{Findings, Typed, text};
 use crate::logger::Level;
 use blis_config::RunOptions;
@@ -68,6 +69,7 @@ pub(crate) struct Output {
     pub(crate) quiet_instances: bool,
     pub(crate) show_config: bool,
     pub(crate) log: Level,
+    pub(crate) files: AnalysisFiles,
 }
 
 impl OutputFlags {
@@ -78,6 +80,7 @@ impl OutputFlags {
             format: one_of("value of --format", text(self.format), &FORMATS, findings),
             quiet_instances: findings.value("--quiet-instances", self.quiet_instances).unwrap_or_default(),
             show_config: findings.value("--show-config", self.show_config).unwrap_or_default(),
+            files: AnalysisFiles::default(),
             log: one_of("value of --log", text(self.log).map(|l| l.to_lowercase()), &Level::NAMES, findings),
         }
     }

@@ -1,4 +1,4 @@
-//! By what a run is judged: fitness, goodput.
+//! By what a run is judged: fitness, goodput, saturation.
 
 use crate::support::{Ran, blis, command, directory, refused};
 use std::fs;
@@ -110,4 +110,82 @@ fn a_class_that_no_request_has_is_named() {
     let ran = succeeded(&format!("{RUN} --slo-ttft critcal=50ms,default=1s"));
     assert!(ran.stderr.contains("no request has the SLO class critcal"), "{}", ran.stderr);
     assert!(ran.stdout.contains("\"slo_attainment\": 1,"), "{}", ran.stdout);
+}
+
+#[test]
+fn detectors_label_a_run_and_report_every_verdict() {
+    let folder = directory("detectors");
+    let words = format!("{RUN} --detectors backlog-drift,composite,composite --saturation-report s.json");
+    let ran = in_folder(&folder, &words);
+    assert!(
+        ran.stdout.contains("\"saturation\": {\n    \"backlog-drift\": \"STABLE\",\n    \"composite\": \"")
+    );
+    let report = fs::read_to_string(folder.join("s.json")).unwrap();
+    assert_eq!(
+        report.matches("\"detector\": \"composite\"").count(),
+        80,
+        "two events for each of 40 requests"
+    );
+    assert!(
+        report.starts_with("{\n  \"final\": {\n    \"backlog-drift\": \"STABLE\"") && report.ends_with("}\n")
+    );
+    let names = succeeded(&format!("{RUN} --detectors all --format json")).stdout;
+    assert!(names.contains("\"threshold\": \"STABLE\""), "{names}");
+    let table = succeeded(&format!("{RUN} --detectors threshold --format table")).stdout;
+    assert!(table.contains("saturation: threshold STABLE"), "{table}");
+    let old = succeeded(&format!("{RUN} --post-hoc-detector threshold"));
+    assert!(old.stderr.contains("--post-hoc-detector is deprecated: use --detectors"), "{}", old.stderr);
+    assert_eq!(old.stdout, succeeded(&format!("{RUN} --detectors threshold")).stdout);
+}
+
+#[test]
+fn a_tuned_threshold_changes_the_label() {
+    let folder = directory("tuned_detectors");
+    fs::write(folder.join("d.yaml"), "threshold: {threshold_ms: 10}\nbacklog_drift: {min_windows: 3}\n")
+        .unwrap();
+    let ran = in_folder(&folder, &format!("{RUN} --detectors all --saturation-config d.yaml"));
+    assert!(ran.stdout.contains("\"threshold\": \"OVERLOADED\""), "{}", ran.stdout);
+    assert!(ran.stderr.contains("window_size_sec is all that counts, not min_windows"), "{}", ran.stderr);
+    fs::write(folder.join("empty.yaml"), "").unwrap();
+    let same = in_folder(&folder, &format!("{RUN} --detectors all --saturation-config empty.yaml"));
+    assert_eq!(same.stdout, succeeded(&format!("{RUN} --detectors all")).stdout);
+}
+
+#[test]
+fn settings_of_detectors_need_detectors_and_make_sense() {
+    refused(
+        &format!("{RUN} --saturation-report s.json --saturation-final-window 5s --saturation-config d.yaml"),
+        &[
+            "--saturation-report needs --detectors",
+            "--saturation-final-window needs",
+            "--saturation-config needs",
+        ],
+    );
+    refused(
+        &format!("{RUN} --detectors all,treshold --saturation-final-window 0"),
+        &["all stands alone", "--saturation-final-window is 0; it must be at least 1"],
+    );
+    refused(&format!("{RUN} --detectors treshold"), &["unknown detector \"treshold\"", "\"threshold\"?"]);
+    refused(&format!("{RUN} --detectors ,"), &["--detectors is \",\"; it names no detector"]);
+    let folder = directory("bad_detectors");
+    let file = folder.join("d.yaml");
+    let words = format!("{RUN} --detectors composite,threshold --saturation-config {}", file.display());
+    fs::write(
+        &file,
+        "threshold: {threshold_ms: 0}\nbacklog_drift:\n  window_size_sec: -1\n  peak_ratio: 0\n  \
+         saturated_drain_ratio: 0.99\n",
+    )
+    .unwrap();
+    refused(
+        &words,
+        &[
+            "d.yaml:1:27: threshold.threshold_ms is 0; it must be a finite number above 0",
+            "d.yaml:3:3: backlog_drift tunes the detector backlog-drift, which --detectors leaves out",
+            "d.yaml:3:20: backlog_drift.window_size_sec is -1",
+            "d.yaml:4:15: backlog_drift.peak_ratio is 0",
+            "d.yaml:5:26: backlog_drift.saturated_drain_ratio is 0.99; it must be at most",
+        ],
+    );
+    fs::write(&file, "treshold: {}\n").unwrap();
+    refused(&words, &["d.yaml:1:1: unknown key \"treshold\"", "did you mean \"threshold\"?"]);
 }

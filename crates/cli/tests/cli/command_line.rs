@@ -127,6 +127,10 @@ fn help_shows_the_documented_flags_and_no_others() {
         "slo-ttft",
         "slo-itl",
         "slo-e2e",
+        "detectors",
+        "saturation-config",
+        "saturation-report",
+        "saturation-final-window",
     ];
     const RUN: &[&str] = &[
         "workload",
@@ -215,9 +219,7 @@ fn later_features_are_refused_by_name_with_one_line_each() {
         ("--pd-decider always", "prefill and decode instances"),
         ("--pd-transfer-contention", "prefill and decode instances"),
         ("--encode-instances 1", "encode instances"),
-        ("--detectors all", "saturation detectors"),
-        ("--saturation-report s.json", "saturation detectors"),
-        ("--post-hoc-detector composite", "saturation detectors"),
+        ("--saturation-peak-ratio 3", "saturation detectors"),
         ("--priority-policy slo-based", "per-step priority"),
         ("--workload traces", "not available yet"),
     ] {

@@ -54,6 +54,7 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
         model: "m".to_owned(),
         workload,
         slo_targets: SloTargets::new(),
+        saturation: None,
         detail: Detail::PerRequest,
     }
 }

@@ -11,6 +11,7 @@ pub mod files;
 mod kv_blocks;
 mod model;
 mod policies;
+mod saturation;
 mod session_replay;
 pub(crate) mod trace;
 mod workload;
@@ -130,6 +131,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let cpu_tier = cluster::cpu_tier(&mut check, options);
 
     let fitness = analysis::fitness(&mut check, options);
+    let saturation = saturation::settings(&mut check, options);
 
     let traffic = traffic(&mut check, options, &catalogue, seed, semantics);
     let horizon = traffic.horizon;
@@ -179,6 +181,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         model: served.model,
         workload,
         slo_targets,
+        saturation,
         detail: if options.per_request { Detail::PerRequest } else { Detail::Aggregate },
     };
     let settings = check.settings.into_values().collect();
