@@ -1,5 +1,6 @@
 //! The event loop over all instances: admission, routing, hand-over, conservation.
 
+mod decisions;
 mod flow_control;
 mod gateway_queue;
 mod next_events;
@@ -12,5 +13,5 @@ mod signals;
 pub mod plan;
 
 pub use observer::{Observer, Progress};
-pub use plan::{AdmissionPlan, Detail, FlowControlPlan, Plan, RoutingPlan, Workload};
+pub use plan::{AdmissionPlan, Detail, FlowControlPlan, Plan, RoutingPlan, TracePlan, Workload};
 pub use run::{run, run_observed, run_with_progress};

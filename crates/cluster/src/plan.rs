@@ -49,6 +49,8 @@ pub struct Plan {
     pub model: String,
     /// The requests.
     pub workload: Workload,
+    /// Which decisions are traced; `None` = none.
+    pub trace: Option<TracePlan>,
     /// What goodput is measured against.
     pub slo_targets: SloTargets,
     /// Whether and how saturation is detected afterwards.
@@ -128,6 +130,15 @@ pub struct FlowControlPlan {
     pub evicts: bool,
     /// Time between attempts to dispatch while requests wait; above zero.
     pub tick: Tick,
+}
+
+/// What is traced of the decisions at the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TracePlan {
+    /// Best candidates that are noted with each routing decision; with 0 nothing is known of what a choice gave up.
+    pub candidates: u32,
+    /// Keep every decision, not only what they add up to.
+    pub keep_decisions: bool,
 }
 
 /// How much is kept of each request.

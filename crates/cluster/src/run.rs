@@ -5,6 +5,7 @@
 //! instances' own events. An instance's clock may lag: it is brought up to date when a decision reads it, when it gets a
 //! request, or, where the end of a request can bring another, in global order of time.
 
+use crate::decisions::DecisionLog;
 use crate::flow_control::{FlowControl, Passage};
 use crate::next_events::NextEvents;
 use crate::observer::{Observer, Progress, ProgressOnly};
@@ -97,6 +98,7 @@ pub(crate) struct Cluster<'a> {
     /// Requests at the instances, by tenant; counted only where tenants have budgets.
     tenants_in_flight: Vec<u32>,
     recorder: Recorder,
+    decisions: Option<DecisionLog>,
     injected: u64,
     ended: u64,
     /// Sessions seen so far; they are numbered from zero.
@@ -108,11 +110,16 @@ pub(crate) struct Cluster<'a> {
 impl<'a> Cluster<'a> {
     fn new(plan: &'a Plan, observer: &'a mut dyn Observer) -> Self {
         let admission = make_admission(plan);
-        let router = make_router(plan);
+        let mut router = make_router(plan);
         let flow_control =
             plan.flow_control.as_ref().map(|flow_control| FlowControl::new(plan, flow_control));
         let gateway_reads = flow_control.as_ref().map_or(Reads::NONE, FlowControl::reads);
-        let reads = admission.reads().union(router.reads()).union(gateway_reads);
+        let mut reads = admission.reads().union(router.reads()).union(gateway_reads);
+        let decisions = DecisionLog::new(plan);
+        if let Some(log) = &decisions {
+            router.keep_scores_by_scorer();
+            reads = reads.union(log.reads());
+        }
         let mut instances: Vec<_> =
             (0..plan.instances).map(|_| Instance::new(plan.instance.clone(), plan.latency.clone())).collect();
         if reads.cache {
@@ -152,6 +159,7 @@ impl<'a> Cluster<'a> {
             flow_control,
             router,
             reads,
+            decisions,
             load: setup(plan, &plan.routing.policy.params, "").load(),
             keys: Vec::new(),
             labels: Vec::new(),
@@ -289,6 +297,9 @@ impl<'a> Cluster<'a> {
             in_flight: &self.signals.in_flight[..n],
             load: self.load,
         });
+        if let Some(log) = &mut self.decisions {
+            log.admission(&request.name, now, decision, &*self.admission);
+        }
         match decision {
             Decision::Admit if self.flow_control.is_some() => self.join_gateway_queue(handle, now),
             Decision::Admit => self.routings.push_back((now + self.plan.routing_latency, handle)),
@@ -299,7 +310,7 @@ impl<'a> Cluster<'a> {
     fn route(&mut self, now: Tick) {
         let (_, handle) = self.routings.pop_front().expect("a routing that was seen");
         self.refresh_signals(now);
-        if self.router.reads().in_flight {
+        if self.router.reads().in_flight || self.decisions.is_some() {
             self.bring_up_to_date(now);
         }
         let spec = &self.requests.get(handle).spec;
@@ -348,6 +359,9 @@ impl<'a> Cluster<'a> {
             "the router chose candidate {chosen} of {}",
             self.instances.len()
         );
+        if let Some(log) = &mut self.decisions {
+            log.routing(&spec.name, &view, chosen, &*self.router);
+        }
         let submission = Submission {
             handle,
             name: spec.name.clone(),
@@ -569,12 +583,14 @@ impl<'a> Cluster<'a> {
         } else {
             Vec::new()
         };
+        let (trace, decisions) = self.decisions.map(DecisionLog::finish).unzip();
         self.recorder.finish(RunFigures {
             ending,
             injected: self.injected,
             instances: figures,
             session_names,
-            trace: None,
+            trace,
+            decisions: decisions.flatten(),
         })
     }
 }

@@ -296,6 +296,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         workload: Workload::new(move || {
             Box::new(Wrapped { declares_budgets, ..Wrapped::new(description.stream()) })
         }),
+        trace: None,
         slo_targets: SloTargets::new(),
         saturation: None,
         detail: Detail::PerRequest,

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod convert;
+pub mod decision_file;
 pub mod diagnostic;
 pub mod model_config;
 pub mod options;

@@ -106,6 +106,14 @@ pub struct RunOptions {
     pub horizon: Option<Horizon>,
     /// Reproduce the figures of inference-sim instead of the corrected ones.
     pub compat: Option<String>,
+    /// What is traced of the decisions at the gateway: none or decisions; default none.
+    pub trace_level: Option<String>,
+    /// Best candidates that are noted with each routing decision; default 0, with `keep_decisions` all.
+    pub counterfactual_k: Option<i64>,
+    /// A summary of the decisions is wanted.
+    pub summarize_trace: bool,
+    /// Keep every decision.
+    pub keep_decisions: bool,
     /// Weights of the fitness score, `key:weight,…`; default none. Synthesised traffic only.
     pub fitness_weights: Option<String>,
     /// What goodput is measured against; default what the trace or the workload file says.

@@ -6,6 +6,7 @@
 pub mod aggregate;
 pub mod breakdown;
 mod column;
+pub mod decisions;
 pub mod distribution;
 pub mod fitness;
 pub mod goodput;

@@ -2,6 +2,7 @@
 
 use crate::aggregate::Aggregate;
 use crate::breakdown::{ClassFigures, ModelFigures, Tenants};
+use crate::decisions::Decisions;
 use crate::goodput::Goodput;
 use crate::record::{Labels, RequestRecord};
 use crate::saturation::Saturation;
@@ -176,6 +177,8 @@ pub struct Outcome {
     pub sessions: Option<SessionFigures>,
     /// Of decisions, when they were counted.
     pub trace: Option<TraceSummary>,
+    /// The decisions themselves, when they were kept.
+    pub decisions: Option<Decisions>,
     /// Every request, when they were kept.
     pub requests: Option<PerRequest>,
 }

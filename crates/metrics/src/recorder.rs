@@ -2,6 +2,7 @@
 
 use crate::aggregate::{Aggregate, InstanceFigures, Tally};
 use crate::breakdown::Breakdown;
+use crate::decisions::Decisions;
 use crate::goodput::{self, SloTargets};
 use crate::imbalance::head_of_line_blocking;
 use crate::inversions::Completions;
@@ -41,6 +42,8 @@ pub struct RunFigures {
     pub session_names: Vec<String>,
     /// Counts of decisions, when they were counted.
     pub trace: Option<TraceSummary>,
+    /// The decisions themselves, when they were kept.
+    pub decisions: Option<Decisions>,
 }
 
 /// Collects a run.
@@ -199,6 +202,7 @@ impl Recorder {
             saturation: self.options.saturation.map(|settings| saturation::detect(&records, &settings)),
             sessions: self.sessions.figures(),
             trace: run.trace,
+            decisions: run.decisions,
             requests: self.options.keep_records.then_some(PerRequest {
                 records,
                 labels: self.labels,
@@ -279,6 +283,7 @@ mod tests {
             instances,
             session_names: Vec::new(),
             trace: None,
+            decisions: None,
         }
     }
 

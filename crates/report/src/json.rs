@@ -97,9 +97,23 @@ pub(crate) fn array<T>(items: impl IntoIterator<Item = T>, fill: impl FnMut(&mut
     out
 }
 
+/// An object on one line.
+pub(crate) fn line(fill: impl FnOnce(&mut Object<'_>)) -> String {
+    let mut out = String::new();
+    write_object(&mut out, ON_ONE_LINE, fill);
+    out
+}
+
+/// The depth of what is not broken into lines.
+const ON_ONE_LINE: usize = usize::MAX;
+
+fn deeper(depth: usize) -> usize {
+    depth.saturating_add(1)
+}
+
 fn write_object(out: &mut String, depth: usize, fill: impl FnOnce(&mut Object<'_>)) {
     out.push('{');
-    let mut object = Object { out, depth: depth + 1, empty: true };
+    let mut object = Object { out, depth: deeper(depth), empty: true };
     fill(&mut object);
     let empty = object.empty;
     close(out, depth, empty, '}');
@@ -114,9 +128,9 @@ fn write_array<T>(
     out.push('[');
     let mut empty = true;
     for item in items {
-        next_line(out, depth + 1, empty);
+        next_line(out, deeper(depth), empty);
         empty = false;
-        write_object(out, depth + 1, |object| fill(object, item));
+        write_object(out, deeper(depth), |object| fill(object, item));
     }
     close(out, depth, empty, ']');
 }
@@ -126,12 +140,16 @@ fn next_line(out: &mut String, depth: usize, first: bool) {
     if !first {
         out.push(',');
     }
+    if depth == ON_ONE_LINE {
+        out.push_str(if first { "" } else { " " });
+        return;
+    }
     out.push('\n');
     out.extend(std::iter::repeat_n("  ", depth));
 }
 
 fn close(out: &mut String, depth: usize, empty: bool, bracket: char) {
-    if !empty {
+    if !empty && depth != ON_ONE_LINE {
         out.push('\n');
         out.extend(std::iter::repeat_n("  ", depth));
     }
@@ -210,6 +228,16 @@ mod tests {
     #[test]
     fn html_and_control_characters_are_escaped() {
         assert_eq!(text("a<b>&\"c\\\n\u{1}é"), "\"a\\u003cb\\u003e\\u0026\\\"c\\\\\\n\\u0001é\"");
+    }
+
+    #[test]
+    fn a_line_has_no_line_breaks() {
+        let got = line(|o| {
+            o.field("n", 1_u64);
+            o.object("empty", |_| ());
+            o.array("rows", [true, false], |row, value| row.field("v", value));
+        });
+        assert_eq!(got, r#"{"n": 1, "empty": {}, "rows": [{"v": true}, {"v": false}]}"#);
     }
 
     #[test]

@@ -8,11 +8,15 @@
 //! | [`metrics_file`] | `--metrics-path`: the cluster's figures and every request |
 //! | [`results_file`] | `--results-path` of a replay: every finished request |
 //! | [`saturation_report`] | `--saturation-report`: the detectors' verdicts after every event |
+//! | [`decision_trace`] | `--decision-trace`: every decision at the gateway |
+//! | [`explanation`] | `blis explain`: the decisions about one request |
 //! | [`document`] | `--format json`: one document with everything |
 //! | [`table`] | `--format table`: for people |
 //! | [`profile_table`], [`profile_document`] | what a workload looks like, for people and for programs |
 
+mod decision_trace;
 mod document;
+mod explanation;
 mod json;
 mod judgement;
 mod metrics_file;
@@ -23,7 +27,9 @@ mod sparkline;
 mod standard_output;
 mod table;
 
+pub use decision_trace::decision_trace;
 pub use document::document;
+pub use explanation::explanation;
 pub use metrics_file::metrics_file;
 pub use profile::{profile_document, profile_table};
 pub use results_file::results_file;

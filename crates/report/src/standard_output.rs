@@ -154,7 +154,7 @@ fn write_sessions(out: &mut String, sessions: &SessionFigures) -> Result {
     Ok(())
 }
 
-fn write_trace(out: &mut String, trace: &TraceSummary) -> Result {
+pub(crate) fn write_trace(out: &mut String, trace: &TraceSummary) -> Result {
     writeln!(out, "=== Trace Summary ===")?;
     writeln!(out, "Total Decisions: {}", trace.admitted + trace.rejected)?;
     writeln!(out, "  Admitted: {}", trace.admitted)?;

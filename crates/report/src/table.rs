@@ -1,5 +1,6 @@
 //! `--format table`: the same figures for people, in at most 80 columns.
 
+use crate::standard_output::write_trace;
 use blis_kernel::InstanceId;
 use blis_metrics::{Conservation, Distribution, Fitness, Goodput, Latency, Outcome, RunEnding};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
@@ -44,6 +45,10 @@ fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> 
         add_latency(&mut table, "TTFT, later rounds", s.ttft_warm_ms);
         add_latency(&mut table, "whole session", s.duration_ms);
         writeln!(out, "\n{}", finished(table))?;
+    }
+    if let Some(trace) = &outcome.trace {
+        writeln!(out)?;
+        write_trace(out, trace)?;
     }
     if let Some(saturation) = &outcome.saturation {
         let labels: Vec<_> = saturation

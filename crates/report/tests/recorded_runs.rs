@@ -119,6 +119,7 @@ impl Recording {
             instances: instances.iter().map(figures).collect(),
             session_names,
             trace,
+            decisions: None,
         });
         for (aggregate, block) in outcome.instances.iter_mut().zip(instances) {
             take_over_itl(aggregate, block);

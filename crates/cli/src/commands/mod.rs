@@ -3,6 +3,7 @@
 mod completion;
 mod compose;
 mod convert;
+mod explain;
 mod listing;
 mod replay;
 mod result_file;
@@ -17,10 +18,11 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 12] = [
+pub(crate) const NAMES: [&str; 13] = [
     "completion",
     "compose",
     "convert",
+    "explain",
     "hardware",
     "help",
     "models",
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     Schema(schema::SchemaArgs),
     /// Look at descriptions of traffic
     Workload(workload::WorkloadArgs),
+    /// Tell why a request went where it went, from a trace of decisions
+    Explain(explain::ExplainArgs),
     /// List the models that are known by name
     Models(listing::ListingArgs),
     /// List the GPU types that are known by name
@@ -74,6 +78,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<(), Exit> {
         Command::Validate(args) => validate::run(&args, findings),
         Command::Schema(args) => schema::run(&args, findings),
         Command::Workload(args) => workload::run(args, findings),
+        Command::Explain(args) => explain::run(args, findings),
         Command::Models(_) => listing::models(findings),
         Command::Hardware(_) => listing::hardware(findings),
         Command::Presets(_) => listing::presets(findings),

@@ -30,10 +30,11 @@ type Written<'a> = (&'static str, &'a Path, fn(&Outcome) -> String);
 impl Files {
     /// Each file, those of the analysis too.
     fn all<'a>(&'a self, analysis: &'a AnalysisFiles) -> impl Iterator<Item = Written<'a>> {
-        let files: [(&str, &Option<PathBuf>, fn(&Outcome) -> String); 3] = [
+        let files: [(&str, &Option<PathBuf>, fn(&Outcome) -> String); 4] = [
             ("--metrics-path", &self.metrics, report::metrics_file),
             ("--results-path", &self.results, report::results_file),
             ("--saturation-report", &analysis.saturation_report, report::saturation_report),
+            ("--decision-trace", &analysis.decision_trace, report::decision_trace),
         ];
         let given =
             files.into_iter().filter_map(|(flag, path, content)| Some((flag, path.as_deref()?, content)));
@@ -103,6 +104,9 @@ pub(super) fn simulate(
     }
     if output.quiet_instances {
         outcome.instances.clear();
+    }
+    if output.format != Format::Json && !options.summarize_trace {
+        outcome.trace = None;
     }
     let fitness = (!resolved.fitness.is_empty()).then(|| resolved.fitness.rate(&outcome.cluster));
     let fitness = fitness.as_ref();

@@ -43,6 +43,7 @@ pub(crate) struct AnalysisFlags {
 #[derive(Debug, Default)]
 pub(crate) struct AnalysisFiles {
     pub(crate) saturation_report: Option<PathBuf>,
+    pub(crate) decision_trace: Option<PathBuf>,
 }
 
 impl AnalysisFlags {
@@ -57,6 +58,6 @@ impl AnalysisFlags {
         options.saturation_report = saturation_report.is_some();
         options.saturation_final_window_us =
             findings.micros("--saturation-final-window", self.saturation_final_window);
-        AnalysisFiles { saturation_report }
+        AnalysisFiles { saturation_report, decision_trace: None }
     }
 }

@@ -11,7 +11,6 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Id};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Area {
     Autoscaler,
-    DecisionTrace,
     Detectors,
     EncodePools,
     Lora,
@@ -25,7 +24,6 @@ impl Area {
     const fn subject(self) -> &'static str {
         match self {
             Self::Autoscaler => "the autoscaler",
-            Self::DecisionTrace => "the trace of policy decisions",
             Self::Detectors => {
                 "settings of the saturation detectors of releases 0.7.11 to 0.7.15; see --saturation-config"
             }
@@ -84,9 +82,6 @@ const fn only(on: On, row: Later) -> Later {
 
 const FLAGS: &[Later] = &[
     row("priority-policy", "constant", Area::PriorityPolicy),
-    row("trace-level", "none", Area::DecisionTrace),
-    row("counterfactual-k", "0", Area::DecisionTrace),
-    switch("summarize-trace", Area::DecisionTrace),
     row("model-autoscaler-interval-us", "0", Area::Autoscaler),
     row("kv-offload-config", "", Area::OffloadChain),
     row("lora-config", "", Area::Lora),

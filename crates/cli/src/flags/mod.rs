@@ -5,6 +5,7 @@
 
 pub(crate) mod analysis;
 pub(crate) mod cluster;
+mod decisions;
 pub(crate) mod engine;
 mod findings;
 mod gateway;
@@ -15,6 +16,7 @@ mod policy_params;
 pub(crate) mod traffic;
 mod value;
 
+use analysis::AnalysisFiles;
 use blis_config::RunOptions;
 use clap::Args;
 pub(crate) use findings::Findings;
@@ -39,6 +41,8 @@ pub(crate) struct SharedFlags {
     #[command(flatten)]
     simulation: output::SimulationFlags,
     #[command(flatten)]
+    decisions: decisions::DecisionFlags,
+    #[command(flatten)]
     analysis: analysis::AnalysisFlags,
     #[command(flatten)]
     output: output::OutputFlags,
@@ -53,7 +57,8 @@ impl SharedFlags {
         self.kv.fill(options, findings);
         self.latency.fill(options, findings);
         self.simulation.fill(options, findings);
-        let files = self.analysis.fill(options, findings);
+        let decision_trace = self.decisions.fill(options, findings);
+        let files = AnalysisFiles { decision_trace, ..self.analysis.fill(options, findings) };
         output::Output { files, ..self.output.read(findings) }
     }
 }

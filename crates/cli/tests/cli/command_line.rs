@@ -31,6 +31,7 @@ fn help_is_grouped_by_topic() {
         "KV cache:",
         "Step times:",
         "Simulation:",
+        "Decisions:",
         "Analysis:",
         "Output:",
     ];
@@ -122,6 +123,10 @@ fn help_shows_the_documented_flags_and_no_others() {
         "hardware-config",
         "defaults-filepath",
         "metrics-path",
+        "trace-level",
+        "counterfactual-k",
+        "summarize-trace",
+        "decision-trace",
         "fitness-weights",
         "trace-output",
         "slo-ttft",
@@ -207,9 +212,6 @@ fn a_missing_value_is_named() {
 #[test]
 fn later_features_are_refused_by_name_with_one_line_each() {
     for (flag, subject) in [
-        ("--trace-level decisions", "policy decisions"),
-        ("--counterfactual-k 3", "policy decisions"),
-        ("--summarize-trace", "policy decisions"),
         ("--model-autoscaler-interval-us 5e6", "autoscaler"),
         ("--kv-offload-config o.yaml", "--kv-cpu-blocks"),
         ("--lora-config l.yaml", "LoRA adapters"),

@@ -4,6 +4,7 @@ mod analysis;
 mod bad_input;
 mod command_line;
 mod convert;
+mod decisions;
 mod recordings;
 mod results;
 mod support;

@@ -53,6 +53,7 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
         priorities: SloTable::default(),
         model: "m".to_owned(),
         workload,
+        trace: None,
         slo_targets: SloTargets::new(),
         saturation: None,
         detail: Detail::PerRequest,

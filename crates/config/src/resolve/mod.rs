@@ -7,6 +7,7 @@ mod analysis;
 mod backend;
 pub(crate) mod check;
 mod cluster;
+mod decisions;
 pub mod files;
 mod kv_blocks;
 mod model;
@@ -130,6 +131,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let block_tokens = check.count("block-size-in-tokens", options.block_size_in_tokens, 16, 1);
     let cpu_tier = cluster::cpu_tier(&mut check, options);
 
+    let trace = decisions::trace(&mut check, options);
     let fitness = analysis::fitness(&mut check, options);
     let saturation = saturation::settings(&mut check, options);
 
@@ -180,6 +182,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         priorities,
         model: served.model,
         workload,
+        trace,
         slo_targets,
         saturation,
         detail: if options.per_request { Detail::PerRequest } else { Detail::Aggregate },

@@ -148,6 +148,15 @@ pub trait Router: Send {
         &[]
     }
 
+    /// From now on, keeps what [`Self::last_scores_by_scorer`] gives.
+    fn keep_scores_by_scorer(&mut self) {}
+
+    /// What each scorer gave the candidates of the last decision: all candidates of the first scorer, then all of the
+    /// second, and so on. Empty for a router without scorers, and unless they are kept.
+    fn last_scores_by_scorer(&self) -> &[f64] {
+        &[]
+    }
+
     /// Why the last decision fell as it did, in one line. Made when asked for, never on the way.
     fn reason(&self) -> String;
 }

@@ -27,6 +27,8 @@ pub struct Weighted {
     scores: Vec<f64>,
     composite: Vec<f64>,
     best: f64,
+    /// What each scorer gave, one after the other; only when somebody wants to know.
+    by_scorer: Option<Vec<f64>>,
 }
 
 impl Weighted {
@@ -43,7 +45,7 @@ impl Weighted {
         let sum = scorers.iter().fold(0.0, |sum, (_, w)| sum + w);
         let scorers: Vec<_> = scorers.into_iter().map(|(scorer, w)| (scorer, w / sum)).collect();
         let reads = scorers.iter().fold(Reads::NONE, |reads, (scorer, _)| reads.union(scorer.reads()));
-        Self { scorers, reads, ties, scores: Vec::new(), composite: Vec::new(), best: 0.0 }
+        Self { scorers, reads, ties, scores: Vec::new(), composite: Vec::new(), best: 0.0, by_scorer: None }
     }
 }
 
@@ -53,8 +55,12 @@ impl Router for Weighted {
         self.scores.resize(n, 0.0);
         self.composite.clear();
         self.composite.resize(n, 0.0);
+        self.by_scorer.iter_mut().for_each(Vec::clear);
         for (scorer, weight) in &mut self.scorers {
             scorer.score(view, &mut self.scores);
+            if let Some(kept) = &mut self.by_scorer {
+                kept.extend(self.scores.iter().map(|score| score.clamp(0.0, 1.0)));
+            }
             for (sum, &score) in self.composite.iter_mut().zip(&self.scores) {
                 *sum += score.clamp(0.0, 1.0) * *weight;
             }
@@ -76,6 +82,14 @@ impl Router for Weighted {
 
     fn last_scores(&self) -> &[f64] {
         &self.composite
+    }
+
+    fn keep_scores_by_scorer(&mut self) {
+        self.by_scorer.get_or_insert_default();
+    }
+
+    fn last_scores_by_scorer(&self) -> &[f64] {
+        self.by_scorer.as_deref().unwrap_or_default()
     }
 
     fn reason(&self) -> String {
@@ -124,6 +138,18 @@ mod tests {
         let mut router = weighted("queue-depth:1,kv-utilization:1");
         assert_eq!(router.route(&Sheet::worked_example().view()), Choice(2));
         assert_eq!(router.last_scores(), [0.125, 0.625, 0.875]);
+    }
+
+    #[test]
+    fn what_each_scorer_gave_is_kept_when_asked_for() {
+        let mut router = weighted("queue-depth:1,kv-utilization:3");
+        router.route(&Sheet::worked_example().view());
+        assert!(router.last_scores_by_scorer().is_empty());
+        router.keep_scores_by_scorer();
+        for _ in 0..2 {
+            router.route(&Sheet::worked_example().view());
+            assert_eq!(router.last_scores_by_scorer(), [0.0, 0.75, 1.0, 0.25, 0.5, 0.75]);
+        }
     }
 
     #[test]
