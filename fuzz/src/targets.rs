@@ -3,8 +3,9 @@
 use blis_config::convert::{ServegenOptions, servegen};
 use blis_config::traffic_file;
 use blis_config::workload_file::{self, Overrides};
-use blis_workload::trace::TraceRow;
-use blis_workload::{RequestEnd, RequestSource, Trace, TraceHeader, Traffic, Workload};
+use blis_convert::{Failure, InOrder, MooncakeOptions, mooncake};
+use blis_workload::trace::{OptionalColumns, TraceRow};
+use blis_workload::{Client, RequestEnd, RequestSource, Trace, TraceHeader, Traffic, Window, Workload};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,10 +17,11 @@ pub(crate) struct Target {
     pub(crate) read: fn(&[u8]) -> bool,
 }
 
-pub(crate) const ALL: [Target; 5] = [
+pub(crate) const ALL: [Target; 6] = [
     Target { name: "workload", read: workload },
     Target { name: "trace-header", read: trace_header },
     Target { name: "trace-rows", read: trace_rows },
+    Target { name: "mooncake", read: mooncake_lines },
     Target { name: "servegen-trace", read: servegen_trace },
     Target { name: "servegen-dataset", read: servegen_dataset },
 ];
@@ -79,6 +81,21 @@ fn is_small(workload: &Workload) -> bool {
         && tokens < 10_000_000
         && (!looks_ahead || workload.max_requests.is_some_and(|max| max < MANY))
         && workload.clients.iter().all(|client| client.active.len() < 100)
+        && workload.clients.iter().all(|client| gaps_before_the_last_window(client) < 1e6)
+}
+
+/// A client's gaps run on while it is not active: so many are drawn before its last window begins.
+fn gaps_before_the_last_window(client: &Client) -> f64 {
+    let starts = |windows: &mut dyn Iterator<Item = (f64, Window)>| {
+        windows.map(|(per_us, window)| per_us * window.start.as_us() as f64).sum::<f64>()
+    };
+    match &client.traffic {
+        Traffic::Rate { per_us, .. } | Traffic::Stage { per_us } => {
+            starts(&mut client.active.iter().map(|&window| (*per_us, window)))
+        }
+        Traffic::Phases(phases) => starts(&mut phases.iter().map(|phase| (phase.per_us, phase.window))),
+        Traffic::Concurrency { .. } | Traffic::Counted { .. } => 0.0,
+    }
 }
 
 fn play(source: &mut dyn RequestSource) {
@@ -123,14 +140,41 @@ fn trace_rows(input: &[u8]) -> bool {
         }
     };
     trace.auto_horizon();
-    let tokens = |row: &TraceRow| {
-        [row.input_tokens, row.output_tokens, row.prefix_tokens, row.server_input_tokens].map(u64::from).iter().sum::<u64>()
-    };
-    // Replaying draws every token of the trace first.
-    if trace.rows().iter().map(tokens).sum::<u64>() < 50_000_000 {
+    if is_short(&trace) {
         play(&mut *Arc::new(trace).stream(42));
     }
     true
+}
+
+/// Replaying draws every token of the trace first.
+fn is_short(trace: &Trace) -> bool {
+    let tokens = |row: &TraceRow| {
+        [row.input_tokens, row.output_tokens, row.prefix_tokens, row.server_input_tokens].map(u64::from).iter().sum::<u64>()
+    };
+    trace.rows().iter().map(tokens).sum::<u64>() < 50_000_000
+}
+
+/// What is converted is a trace that can be read and replayed.
+fn mooncake_lines(input: &[u8]) -> bool {
+    let columns = OptionalColumns { blocks: true, ..OptionalColumns::default() };
+    let mut sink = InOrder::new(Vec::new(), columns).expect("writing to memory does not fail");
+    match mooncake(input, MooncakeOptions { block_tokens: 512 }, &mut sink) {
+        Ok(()) => {
+            let (rows, _) = sink.finish().expect("writing to memory does not fail");
+            let header =
+                TraceHeader { trace_version: 3, prefix_block_tokens: Some(512), ..TraceHeader::default() };
+            let trace = Trace::read(header, &rows[..]).expect("what was converted is a trace");
+            if is_short(&trace) {
+                play(&mut *Arc::new(trace).stream(42));
+            }
+            true
+        }
+        Err(Failure::Problems(problems)) => {
+            assert!(!problems.told.is_empty(), "refused without a reason");
+            false
+        }
+        Err(_) => false,
+    }
 }
 
 fn servegen_trace(input: &[u8]) -> bool {

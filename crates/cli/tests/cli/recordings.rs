@@ -151,6 +151,7 @@ fn a_replay_has_the_hit_rate_of_the_recording() {
 
 /// The same for a published recording, when it lies beside the checkout.
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn a_replay_of_mooncake_has_its_hit_rate() {
     let recording = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared/data/traces/mooncake-conversation.jsonl.gz");
