@@ -12,7 +12,8 @@ fn examples() -> BTreeMap<String, WorkloadFile> {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         // Policy files and scripts stand beside workloads.
-        if name.ends_with(".yaml") && (text.contains("\nclients:") || text.contains("\ninference_perf:")) {
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml");
+        if is_yaml && (text.contains("\nclients:") || text.contains("\ninference_perf:")) {
             let file = workload_file::read(&text, &name, Overrides::default());
             examples.insert(name, file.unwrap_or_else(|problems| panic!("{problems:#?}")));
         }

@@ -30,14 +30,15 @@ type Written<'a> = (&'static str, &'a Path, fn(&Outcome) -> String);
 impl Files {
     /// Each file, those of the analysis too.
     fn all<'a>(&'a self, analysis: &'a AnalysisFiles) -> impl Iterator<Item = Written<'a>> {
-        let files: [(&str, &Option<PathBuf>, fn(&Outcome) -> String); 4] = [
-            ("--metrics-path", &self.metrics, report::metrics_file),
-            ("--results-path", &self.results, report::results_file),
-            ("--saturation-report", &analysis.saturation_report, report::saturation_report),
-            ("--decision-trace", &analysis.decision_trace, report::decision_trace),
+        let paths = [&self.metrics, &self.results, &analysis.saturation_report, &analysis.decision_trace];
+        let files: [(&str, fn(&Outcome) -> String); 4] = [
+            ("--metrics-path", report::metrics_file),
+            ("--results-path", report::results_file),
+            ("--saturation-report", report::saturation_report),
+            ("--decision-trace", report::decision_trace),
         ];
-        let given =
-            files.into_iter().filter_map(|(flag, path, content)| Some((flag, path.as_deref()?, content)));
+        let given = paths.into_iter().zip(files);
+        let given = given.filter_map(|(path, (flag, content))| Some((flag, path.as_deref()?, content)));
         given.filter(|(_, path, _)| !path.as_os_str().is_empty())
     }
 
