@@ -24,14 +24,17 @@ pub(super) struct Files {
     pub(super) trace: Option<TraceFiles>,
 }
 
-/// A file to write: its flag, its path and what goes into it.
-type Written<'a> = (&'static str, &'a Path, fn(&Outcome) -> String);
+/// What goes into a file.
+type Content = fn(&Outcome) -> String;
+
+/// A file to write: its flag and its path, and what goes into it.
+type Written<'a> = (&'static str, &'a Path, Content);
 
 impl Files {
     /// Each file, those of the analysis too.
     fn all<'a>(&'a self, analysis: &'a AnalysisFiles) -> impl Iterator<Item = Written<'a>> {
         let paths = [&self.metrics, &self.results, &analysis.saturation_report, &analysis.decision_trace];
-        let files: [(&str, fn(&Outcome) -> String); 4] = [
+        let files: [(&str, Content); 4] = [
             ("--metrics-path", report::metrics_file),
             ("--results-path", report::results_file),
             ("--saturation-report", report::saturation_report),

@@ -61,7 +61,7 @@ fn a_wrong_recording_leaves_nothing_behind() {
     fs::write(folder.join("t.csv"), "before").unwrap();
     let ran = blis(&folder, "convert mooncake m.jsonl --trace-output t");
     assert_eq!((ran.code, ran.stdout.as_str()), (1, ""));
-    for mention in ["m.jsonl:1:35: missing field `output_length`", "m.jsonl:2: EOF"] {
+    for mention in ["m.jsonl:1:35: missing field `output_length`", "m.jsonl:2:1: EOF"] {
         assert!(ran.stderr.contains(mention), "{}", ran.stderr);
     }
     assert_eq!(fs::read_to_string(folder.join("t.csv")).unwrap(), "before");
