@@ -99,12 +99,13 @@ fn gaps_before_the_last_window(client: &Client) -> f64 {
 }
 
 fn play(source: &mut dyn RequestSource) {
-    let mut open = Vec::new();
+    let (mut open, mut tokens) = (Vec::new(), 0);
     for _ in 0..REQUESTS {
         let Some(request) = source.next_arrival() else { break };
         assert!((request.labels.0 as usize) < source.labels().len());
-        // Lengths up to 4 billion tokens may be asked for; drawing them takes its time.
-        if u64::from(request.input_tokens) + u64::from(request.output_tokens) > 50_000_000 {
+        // Lengths up to 100 million tokens may be asked for; drawing them takes its time.
+        tokens += u64::from(request.input_tokens) + u64::from(request.output_tokens);
+        if tokens > 50_000_000 {
             return;
         }
         open.extend(request.session.map(|session| (request.arrival, session, request.output_tokens)));
