@@ -1,13 +1,13 @@
 //! The one place that reads and writes YAML.
 
 pub(crate) mod tree;
-mod unknown_keys;
+mod watch;
 
 use crate::diagnostic::{Diagnostic, nearest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_saphyr::{DuplicateKeyPolicy, Error};
-use unknown_keys::{Found, UnknownKey, Watch};
+use watch::{Findings, Found, Key, UnknownKey, Watch};
 
 /// A value together with its position in the text, for checks that come after reading.
 pub use serde_saphyr::{Location, Spanned};
@@ -20,39 +20,72 @@ pub fn to_string<T: Serialize>(value: &T) -> String {
     serde_saphyr::to_string(value).expect("keys are scalars, and writing to memory does not fail")
 }
 
+/// How many values of the wrong type are told at once; each costs another reading.
+const MAX_WRONG_VALUES: usize = 100;
+
 /// Reads one YAML document. Keys given twice and keys that a struct does not have are refused, the latter with the
 /// nearest key that it has.
 ///
 /// # Errors
-/// All unknown keys and the first other problem, with line and column in `file_name`.
+/// All unknown keys and all values of the wrong type, with line and column in `file_name`. A key that is given twice,
+/// or text that is no YAML, ends the reading.
 pub fn from_str<T: DeserializeOwned>(text: &str, file_name: &str) -> Result<T, Vec<Diagnostic>> {
-    let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::Error, with_snippet: false };
-    let found = Found::default();
-    let result = serde_saphyr::with_deserializer_from_str_with_options(text, options, |inner| {
-        T::deserialize(Watch { inner, found: &found })
-    });
-    let mut problems: Vec<_> =
-        found.take().iter().map(|key| unknown_key(key, text).in_file(file_name)).collect();
-    match result {
-        Ok(value) if problems.is_empty() => return Ok(value),
-        Ok(_) => {}
-        Err(error) => problems.push(describe(&error).in_file(file_name)),
+    let mut wrong: Vec<(Key, Option<Diagnostic>)> = Vec::new();
+    loop {
+        let stepped_over: Vec<Key> = wrong.iter().map(|(key, _)| key.clone()).collect();
+        let found = Found::new(Findings { stepped_over, ..Findings::default() });
+        let options =
+            serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::Error, with_snippet: false };
+        let result = serde_saphyr::with_deserializer_from_str_with_options(text, options, |inner| {
+            T::deserialize(Watch { inner, found: &found })
+        });
+        let found = found.into_inner();
+        let mut last = None;
+        // What was stepped over seems to be missing.
+        let tell = |error: &Error| match error.without_snippet() {
+            Error::SerdeMissingField { field, .. } if wrong.iter().any(|(key, _)| key.name == *field) => None,
+            _ => Some(describe(error)),
+        };
+        match (result, found.failed) {
+            (Ok(value), _) if wrong.is_empty() && found.unknown.is_empty() => return Ok(value),
+            (Ok(_), _) => {}
+            (Err(error), Some(key)) if may_go_on(&error, &key, &wrong) => {
+                let problem = tell(&error);
+                wrong.push((key, problem));
+                continue;
+            }
+            (Err(error), _) => last = tell(&error),
+        }
+        let mut problems: Vec<Diagnostic> = found.unknown.iter().map(unknown_key).collect();
+        for (key, problem) in wrong.iter().filter_map(|(key, problem)| Some((key, problem.as_ref()?))) {
+            let value_at = found.values_at.iter().find(|(stepped_over, _)| stepped_over == key);
+            problems.push(wrong_value(key, value_at.map_or(key.at, |(_, value_at)| *value_at), problem));
+        }
+        problems.extend(last);
+        problems.sort_by_key(|problem| (problem.line.unwrap_or(u32::MAX), problem.column));
+        return Err(problems.into_iter().map(|problem| problem.in_file(file_name)).collect());
     }
-    Err(problems)
 }
 
-fn unknown_key(unknown: &UnknownKey, text: &str) -> Diagnostic {
-    let problem = unknown_name("key", &unknown.key, unknown.allowed);
-    // What precedes a value most closely and reads like its key is its key.
-    let value_start = unknown.value_at.span().byte_offset().and_then(|offset| text.get(..offset as usize));
-    match value_start.and_then(|before| before.rfind(&unknown.key)) {
-        Some(start) => {
-            let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-            let line = text[..start].matches('\n').count() + 1;
-            problem.at(line as u32, text[line_start..start].chars().count() as u32 + 1)
-        }
-        None => at(problem, Some(unknown.value_at)),
+/// Whether the rest can be read when this value is stepped over.
+fn may_go_on(error: &Error, key: &Key, wrong: &[(Key, Option<Diagnostic>)]) -> bool {
+    let is_text_broken = matches!(error.without_snippet(), Error::DuplicateMappingKey { .. });
+    let is_new = key.at.line() > 0 && wrong.iter().all(|(earlier, _)| earlier != key);
+    !is_text_broken && is_new && wrong.len() < MAX_WRONG_VALUES
+}
+
+fn wrong_value(key: &Key, value_at: Location, problem: &Diagnostic) -> Diagnostic {
+    let message = format!("{}: {}", key.name, problem.message);
+    let start = (value_at.line() as u32, value_at.column() as u32);
+    match problem.line.zip(problem.column) {
+        // A part of the value is to blame.
+        Some(place) if place >= start => Diagnostic { message, ..problem.clone() },
+        _ => Diagnostic { message, ..problem.clone() }.at(start.0, start.1),
     }
+}
+
+fn unknown_key(unknown: &UnknownKey) -> Diagnostic {
+    at(unknown_name("key", &unknown.key, unknown.allowed), Some(unknown.at))
 }
 
 fn at(problem: Diagnostic, place: Option<Location>) -> Diagnostic {
@@ -143,7 +176,25 @@ mod tests {
     }
 
     #[test]
-    fn all_unknown_keys_are_found_at_once_wherever_they_stand() {
+    fn all_values_of_the_wrong_type_are_found_at_once_where_they_stand() {
+        assert_eq!(
+            problems("capacity: much\nnames:\n  - a\n  - {b: 1}\nname: 4\n"),
+            [
+                "b.yaml:1:11: capacity: invalid floating point",
+                "b.yaml:4:5: names: expected string scalar",
+                "b.yaml:5:1: unknown key \"name\", allowed: capacity, names; did you mean \"names\"?",
+            ]
+        );
+        let text = "Buckets:\n  list:\n    - {capacity: 1, names: 5}\n    - {capacity: x}\n";
+        let nested = from_str::<Shape>(text, "s.yaml").unwrap_err();
+        let places: Vec<_> = nested.iter().map(|problem| (problem.line, problem.column)).collect();
+        assert_eq!(places, [(Some(3), Some(28)), (Some(4), Some(18))], "{nested:?}");
+        let broken = problems("capacity: much\nnames: [\n");
+        assert!(broken[0].starts_with("b.yaml:1:11: ") && broken.len() == 2, "{broken:?}");
+    }
+
+    #[test]
+    fn all_watch_are_found_at_once_wherever_they_stand() {
         assert_eq!(
             problems("names: [capasity]\ncapasity:\n  deep: {er: 1}\nname:\n"),
             [

@@ -31,8 +31,12 @@ fn numbers_are_taken_as_they_are_meant() {
     assert_eq!((client.labels.tenant.as_str(), client.labels.slo_class.as_str()), ("7", ""));
     assert_eq!(client.timeout, None);
     assert_eq!(client.traffic, Traffic::Rate { per_us: 4.0 / 1e6, process: ArrivalProcess::Poisson });
-    let found = problems(&file("seed: 10.5\naggregate_rate: 4", ""));
-    assert!(found[0].contains("10.5`, expected a whole number"), "{found:?}");
+    let found = problems(&file("seed: 10.5\naggregate_rate: 4", "    timeout: [1]\n    streaming: 3\n"));
+    let expected =
+        "w.yaml:1:7: seed: invalid value: floating point `10.5`, expected a whole number of at most 63 bits";
+    assert_eq!(found[0], expected);
+    assert!(found[1].starts_with("w.yaml:9:14: timeout: "), "{found:?}");
+    assert!(found[2].starts_with("w.yaml:10:16: streaming: ") && found.len() == 3, "{found:?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A layer between a deserializer and the types it fills, which steps over keys that a struct does not have and
-//! remembers them, so that one reading finds them all.
+//! A layer between a deserializer and the types it fills, which steps over keys that a struct does not have, and over
+//! values that failed in an earlier reading, and remembers them.
 
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess,
@@ -14,12 +14,32 @@ pub(super) struct UnknownKey {
     pub(super) key: String,
     /// The keys it has.
     pub(super) allowed: &'static [&'static str],
-    /// Where the key's value stands.
-    pub(super) value_at: Location,
+    pub(super) at: Location,
 }
 
-/// What was stepped over.
-pub(super) type Found = RefCell<Vec<UnknownKey>>;
+/// A key of a struct, with its place.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) at: Location,
+}
+
+/// The structs in which the deserializer hands out places. They stand in no file, so their keys have no place.
+const PLACES: [&str; 2] = ["Location", "Span"];
+
+/// What one reading finds.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) unknown: Vec<UnknownKey>,
+    /// Keys whose values are not read.
+    pub(super) stepped_over: Vec<Key>,
+    /// Where those values stand, as far as they were reached.
+    pub(super) values_at: Vec<(Key, Location)>,
+    /// The innermost key at whose value the reading ended.
+    pub(super) failed: Option<Key>,
+}
+
+pub(super) type Found = RefCell<Findings>;
 
 /// Some part of serde's machinery, watched.
 pub(super) struct Watch<'f, T> {
@@ -84,6 +104,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Watch<'_, D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
+        if PLACES.contains(&name) {
+            let visitor = self.pass(visitor);
+            return self.inner.deserialize_struct(name, fields, visitor);
+        }
         let visitor = StructVisitor { watched: self.pass(visitor), fields };
         self.inner.deserialize_struct(name, fields, visitor)
     }
@@ -257,7 +281,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for StructVisitor<'_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
-        let entries = KnownEntries { watched: self.watched.pass(entries), fields: self.fields };
+        let entries = KnownEntries { watched: self.watched.pass(entries), fields: self.fields, key: None };
         self.watched.inner.visit_map(entries)
     }
 
@@ -274,23 +298,39 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for StructVisitor<'_, V> {
 struct KnownEntries<'f, A> {
     watched: Watch<'f, A>,
     fields: &'static [&'static str],
+    /// That of the value to come.
+    key: Option<Key>,
 }
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for KnownEntries<'_, A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        while let Some(key) = self.watched.inner.next_key::<String>()? {
-            if self.fields.contains(&key.as_str()) {
-                return seed.deserialize(key.into_deserializer()).map(Some);
+        while let Some(key) = self.watched.inner.next_key::<Spanned<String>>()? {
+            let key = Key { at: key.referenced, name: key.value };
+            let is_known = self.fields.contains(&key.name.as_str());
+            if is_known && !self.watched.found.borrow().stepped_over.contains(&key) {
+                let name = key.name.clone();
+                self.key = Some(key);
+                return seed.deserialize(name.into_deserializer()).map(Some);
             }
             let value_at = self.watched.inner.next_value::<Spanned<IgnoredAny>>()?.referenced;
-            self.watched.found.borrow_mut().push(UnknownKey { key, allowed: self.fields, value_at });
+            let mut found = self.watched.found.borrow_mut();
+            if is_known {
+                found.values_at.push((key, value_at));
+            } else {
+                found.unknown.push(UnknownKey { key: key.name, allowed: self.fields, at: key.at });
+            }
         }
         Ok(None)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.watched.next_value_seed(seed)
+        let result = self.watched.next_value_seed(seed);
+        if result.is_err() {
+            let mut found = self.watched.found.borrow_mut();
+            found.failed = found.failed.take().or_else(|| self.key.take());
+        }
+        result
     }
 }
