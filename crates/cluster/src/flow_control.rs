@@ -159,7 +159,8 @@ impl Cluster<'_> {
             }
             Joined::Waits(number) => number,
         };
-        self.requests.get_mut(handle).passage = Some(Passage { joined_at: now, dispatched_at: None });
+        self.requests.get_mut(handle).passage =
+            Some(Box::new(Passage { joined_at: now, dispatched_at: None }));
         let flow = self.flow();
         if let Some(ttl) = flow.plan.ttl {
             flow.expiries.set(now + ttl, (number, Expiry::TimeToLive));
@@ -231,7 +232,8 @@ impl Cluster<'_> {
     pub(crate) fn track_evictable(&mut self, handle: u32) {
         let request = self.requests.get(handle);
         let rank = self.labels[request.spec.labels.0 as usize].rank;
-        let dispatched_at = request.passage.and_then(|passage| passage.dispatched_at).unwrap_or(Tick::ZERO);
+        let dispatched_at =
+            request.passage.as_ref().and_then(|passage| passage.dispatched_at).unwrap_or(Tick::ZERO);
         let Some(flow) = &mut self.flow_control else { return };
         if !flow.plan.evicts || rank >= 0 {
             return;

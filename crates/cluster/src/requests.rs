@@ -12,7 +12,7 @@ pub(crate) struct InFlight {
     pub(crate) number: u64,
     pub(crate) instance: Option<InstanceId>,
     /// Its way through the gateway queue, if it took that.
-    pub(crate) passage: Option<Passage>,
+    pub(crate) passage: Option<Box<Passage>>,
 }
 
 /// An arena of requests; a handle is free again once its request has ended.

@@ -6,7 +6,7 @@
 //! request, or, where the end of a request can bring another, in global order of time.
 
 use crate::decisions::DecisionLog;
-use crate::flow_control::{FlowControl, Passage};
+use crate::flow_control::FlowControl;
 use crate::next_events::NextEvents;
 use crate::observer::{Observer, Progress, ProgressOnly};
 use crate::plan::{AdmissionPlan, Detail, Plan};
@@ -479,7 +479,7 @@ impl<'a> Cluster<'a> {
             e2e: end.e2e,
             itl_mean_us: end.itl_mean_us,
             scheduling_delay: end.scheduling_delay,
-            gateway_queue_delay: passage.and_then(Passage::delay),
+            gateway_queue_delay: passage.and_then(|passage| passage.delay()),
             left_at: reply.map(|_| end.at),
             length_capped: end.ending == Ending::LengthCapped,
             instance,

@@ -54,7 +54,10 @@ pub fn from_str<T: DeserializeOwned>(text: &str, file_name: &str) -> Result<T, V
                 wrong.push((key, problem));
                 continue;
             }
-            (Err(error), _) => last = tell(&error),
+            (Err(error), _) => {
+                let is_missing_key = matches!(error.without_snippet(), Error::SerdeMissingField { .. });
+                last = tell(&error).map(|problem| (problem, is_missing_key));
+            }
         }
         let mut problems: Vec<Diagnostic> = found.unknown.iter().map(unknown_key).collect();
         for (key, problem) in wrong.iter().filter_map(|(key, problem)| Some((key, problem.as_ref()?))) {
@@ -64,7 +67,8 @@ pub fn from_str<T: DeserializeOwned>(text: &str, file_name: &str) -> Result<T, V
         // Broken text fails again when it is stepped over.
         let is_told =
             |error: &Diagnostic| problems.iter().any(|p| (p.line, p.column) == (error.line, error.column));
-        problems.extend(last.filter(|error| !is_told(error)));
+        let last = last.filter(|(error, is_missing_key)| *is_missing_key || !is_told(error));
+        problems.extend(last.map(|(error, _)| error));
         problems.sort_by_key(|problem| (problem.line.unwrap_or(u32::MAX), problem.column));
         return Err(problems.into_iter().map(|problem| problem.in_file(file_name)).collect());
     }
@@ -197,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn all_watch_are_found_at_once_wherever_they_stand() {
+    fn all_unknown_keys_are_found_at_once_wherever_they_stand() {
         assert_eq!(
             problems("names: [capasity]\ncapasity:\n  deep: {er: 1}\nname:\n"),
             [

@@ -139,12 +139,15 @@ proptest! {
 }
 
 #[test]
-fn only_single_requests_have_private_blocks() {
+fn what_a_session_repeats_is_not_private() {
     let content = Content::Unique { uid: 1, head: [1, 2, 3, 4] };
-    let blocks = |is_in_session, block_tokens| shared_blocks(&content, is_in_session, 100, block_tokens);
-    assert_eq!(blocks(false, HEAD_TOKENS as u32 + 1), Some(0));
-    assert_eq!(blocks(false, HEAD_TOKENS as u32), Some(1), "four tokens can be the same by chance");
-    assert_eq!(blocks(true, 16), None);
+    let blocks = |block_tokens| shared_blocks(&content, true, 100, block_tokens);
+    assert_eq!(blocks(HEAD_TOKENS as u32 + 1), Some(0), "users of a pool hold sessions and repeat nothing");
+    assert_eq!(blocks(HEAD_TOKENS as u32), Some(1), "four tokens can be the same by chance");
+    let group = Segment::Group { group: GroupId(0), tokens: 40 };
+    let prefixed = Content::Shared { prompt: vec![group], answer_uid: 1 };
+    assert_eq!(shared_blocks(&prefixed, false, 40, 16), Some(2));
+    assert_eq!(shared_blocks(&prefixed, true, 40, 16), None);
     let answered = Content::Shared { prompt: vec![Segment::Answer { uid: 1, tokens: 9 }], answer_uid: 2 };
     assert_eq!(shared_blocks(&answered, false, 9, 16), None);
 }

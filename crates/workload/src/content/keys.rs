@@ -15,7 +15,8 @@ const ANSWER: u64 = 1 << 62;
 const ORIGIN: u64 = 0x243f_6a88_85a3_08d3;
 
 /// How many leading full blocks of a prompt of `input_tokens` can equal blocks of other requests; `None` when any block
-/// can, those of the answer included. A request of a session repeats earlier ones and is repeated by later ones.
+/// can, those of the answer included. A request of a session repeats earlier ones and is repeated by later ones, unless
+/// its content says that it is unique.
 ///
 /// A block's key stands for everything up to its end. More than [`HEAD_TOKENS`] fresh tokens, or one of the answer, are
 /// something that only this request has.
@@ -26,11 +27,9 @@ pub fn shared_blocks(
     input_tokens: u32,
     block_tokens: u32,
 ) -> Option<u32> {
-    if is_in_session {
-        return None;
-    }
     let (known, fresh) = match content {
         Content::Unique { .. } => (0, input_tokens),
+        Content::Shared { .. } if is_in_session => return None,
         Content::Shared { prompt, .. } => match prompt[..] {
             [Segment::Group { tokens, .. }] => (tokens, 0),
             [Segment::Group { tokens, .. }, Segment::Fresh { tokens: fresh, .. }] => (tokens, fresh),
