@@ -405,9 +405,6 @@ fn the_engine_does_what_the_naive_instance_does() {
             if found.load(Ordering::Relaxed) {
                 return None;
             }
-            if std::env::var("BLIS_FUZZ_TRACE").is_ok() {
-                std::fs::write(format!("/tmp/fuzz-seed-{offset}"), seed.to_string()).unwrap();
-            }
             if difference(&case(seed)).is_some() {
                 found.store(true, Ordering::Relaxed);
                 return Some(seed);
