@@ -5,6 +5,8 @@
 //! over columns, never once per candidate. No view shows the output length of a request: a gateway does not know it.
 
 pub mod admission;
+pub mod disaggregation;
+pub mod encode;
 pub mod flow_control;
 pub mod preemption;
 pub mod priority;

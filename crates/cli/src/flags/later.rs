@@ -94,7 +94,6 @@ const FLAGS: &[Later] = &[
     row("decode-instances", "0", Area::Pools),
     row("prefill-decode-instances", "0", Area::Pools),
     row("pd-decider", "never", Area::Pools),
-    row("pd-prefix-threshold", "", Area::Pools),
     row("pd-direct-decode-threshold", "", Area::Pools),
     row("pd-kv-bytes-per-token", "", Area::Pools),
     row("pd-transfer-bandwidth", "", Area::Pools),

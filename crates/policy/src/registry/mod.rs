@@ -7,7 +7,8 @@ mod tables;
 pub use entry::{Configured, Entry, Param, ParamError, Params, Range, Setup, Table};
 pub use scorers::{DEFAULT_SCORERS, SCORING_ROUTER, ScorerListError, Scorers};
 pub use tables::{
-    MakeAdmission, MakeDetector, MakeFairness, MakeOrder, MakeRouter, MakeScorer, MakeUsageLimit, Registry,
+    MakeAdmission, MakeDecider, MakeDetector, MakeEncodeDecider, MakeFairness, MakeOrder, MakeRouter,
+    MakeScorer, MakeUsageLimit, Registry,
 };
 
 use std::fmt;
@@ -65,6 +66,8 @@ mod tests {
         check(&registry.dispatch_orders);
         check(&registry.fairness);
         check(&registry.usage_limits);
+        check(&registry.deciders);
+        check(&registry.encode_deciders);
     }
 
     #[test]

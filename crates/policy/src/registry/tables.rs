@@ -2,6 +2,8 @@
 
 use super::entry::{Param, Setup, Table};
 use crate::admission::{self, Admission};
+use crate::disaggregation::{self, Decider};
+use crate::encode::{self, EncodeDecider};
 use crate::flow_control::{DispatchOrder, Fairness, UsageLimit, dispatch_order, fairness, usage_limit};
 use crate::preemption::{self, PreemptionKind};
 use crate::routing::{self, Router, Scorer, scorers};
@@ -24,6 +26,11 @@ pub type MakeFairness = fn(&Setup<'_>) -> Box<dyn Fairness>;
 /// Makes a usage limit.
 pub type MakeUsageLimit = fn(&Setup<'_>) -> Box<dyn UsageLimit>;
 
+/// Makes a decider of disaggregation.
+pub type MakeDecider = fn(&Setup<'_>) -> Box<dyn Decider>;
+/// Makes a decider of encoding.
+pub type MakeEncodeDecider = fn(&Setup<'_>) -> Box<dyn EncodeDecider>;
+
 /// All policies that there are. A program with policies of its own adds them to [`Registry::built_in`].
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -45,6 +52,10 @@ pub struct Registry {
     pub fairness: Table<MakeFairness>,
     /// Up to which saturation the gateway queue serves each class.
     pub usage_limits: Table<MakeUsageLimit>,
+    /// Which requests are split between a prefill and a decode instance.
+    pub deciders: Table<MakeDecider>,
+    /// Which requests go through an encode instance.
+    pub encode_deciders: Table<MakeEncodeDecider>,
 }
 
 impl Default for Registry {
@@ -143,6 +154,20 @@ impl Registry {
                     usage_limit::static_usage_limit::ENTRY,
                 ],
             ),
+            deciders: Table::new(
+                "P/D decider",
+                "never",
+                &[
+                    disaggregation::always::ENTRY,
+                    disaggregation::never::ENTRY,
+                    disaggregation::prefix_threshold::ENTRY,
+                ],
+            ),
+            encode_deciders: Table::new(
+                "encode decider",
+                "never",
+                &[encode::always::ENTRY, encode::multimodal::ENTRY, encode::never::ENTRY],
+            ),
         }
     }
 
@@ -156,7 +181,9 @@ impl Registry {
             .chain(list(&self.saturation))
             .chain(list(&self.dispatch_orders))
             .chain(list(&self.fairness))
-            .chain(list(&self.usage_limits));
+            .chain(list(&self.usage_limits))
+            .chain(list(&self.deciders))
+            .chain(list(&self.encode_deciders));
         let mut params = BTreeMap::new();
         for (policy, param) in all {
             params.entry(param.name).or_insert_with(|| (param, Vec::new())).1.push(policy);
