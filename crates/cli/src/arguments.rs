@@ -1,9 +1,11 @@
 //! From the words of the command line to a command, with everything that is wrong with them.
 
 use crate::commands::{self, Command};
+use crate::flags::policies::PolicyFlags;
 use crate::flags::{Findings, later};
 use crate::{Exit, printer};
 use blis_config::diagnostic::{Diagnostic, nearest, unknown_name};
+use blis_policy::Registry;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::ffi::{OsStr, OsString};
@@ -24,8 +26,9 @@ pub(crate) struct Cli {
 }
 
 /// The commands and flags, as help, completion and parsing see them.
-pub(crate) fn command() -> clap::Command {
-    Cli::command().mut_subcommands(with_negative_numbers)
+pub(crate) fn command(policies: &Registry) -> clap::Command {
+    let policies = PolicyFlags::new(policies);
+    Cli::command().mut_subcommands(|command| with_negative_numbers(policies.complete(command)))
 }
 
 fn with_negative_numbers(command: clap::Command) -> clap::Command {
@@ -44,8 +47,8 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
 ///
 /// # Errors
 /// Help was asked for and given, or the command line cannot be read at all.
-pub(crate) fn read(mut words: Vec<OsString>) -> Result<(Command, Findings), Exit> {
-    let command = command();
+pub(crate) fn read(mut words: Vec<OsString>, policies: &Registry) -> Result<(Command, Findings), Exit> {
+    let command = command(policies);
     let mut findings = Findings::default();
     loop {
         let error = match command.clone().try_get_matches_from(&words) {

@@ -118,5 +118,5 @@ fn best_first(a: (f64, InstanceId), b: (f64, InstanceId)) -> Ordering {
 /// The scorers with their share of the weight.
 fn scorers(routing: &RoutingPlan) -> Vec<(String, f64)> {
     let sum = routing.scorers.iter().fold(0.0, |sum, (_, weight)| sum + weight);
-    routing.scorers.iter().map(|(scorer, weight)| (scorer.name.to_owned(), weight / sum)).collect()
+    routing.scorers.iter().map(|(scorer, weight)| (scorer.entry.name.to_owned(), weight / sum)).collect()
 }

@@ -173,7 +173,7 @@ fn routing(dice: &mut Dice) -> RoutingPlan {
     scorers.truncate(dice.between(1, 4) as usize);
     let name = if dice.one_in(2) { "weighted" } else { any(dice, &registry.routing).name };
     RoutingPlan {
-        scorers: scorers.into_iter().map(|scorer| (scorer, dice.real(0.1, 3.0))).collect(),
+        scorers: scorers.into_iter().map(|scorer| (scorer.with_defaults(), dice.real(0.1, 3.0))).collect(),
         ..support::routing(name)
     }
 }
@@ -414,7 +414,8 @@ fn check(seed: u64) {
 
     if plan.instances == 1 {
         let registry = Registry::built_in();
-        let scorers: Vec<_> = registry.scorers.entries().iter().map(|&scorer| (scorer, 1.0)).collect();
+        let scorers: Vec<_> =
+            registry.scorers.entries().iter().map(|&scorer| (scorer.with_defaults(), 1.0)).collect();
         for name in registry.routing.names() {
             let routing = RoutingPlan { scorers: scorers.clone(), ..support::routing(name) };
             let other = run(&Plan { routing, ..plan.clone() });

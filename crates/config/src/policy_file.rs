@@ -127,6 +127,7 @@ impl Reader<'_, '_> {
         let policy = self.policy(&mut section, "policy", table);
         lay(&mut self.options.routing_policy, policy);
         self.params(&mut section, table);
+        self.params(&mut section, &self.registry.scorers);
         let Some(items) = section.sections(&mut self.findings, "scorers") else {
             return section.finish(&mut self.findings);
         };
@@ -196,7 +197,7 @@ impl Reader<'_, '_> {
     fn policy<T: Copy>(&mut self, section: &mut Section, key: &str, table: &Table<T>) -> Option<String> {
         let name = section.text(&mut self.findings, key)?;
         if let Err(error) = table.get(&name.value) {
-            let problem = unknown_name(table.axis, &name.value, error.valid);
+            let problem = unknown_name(table.axis.name, &name.value, error.valid);
             self.findings.problem(name.at, problem);
             return None;
         }

@@ -140,7 +140,7 @@ pub struct Validated {
 }
 
 /// Checks files, given with their names. Rows of a trace are read by the first trace header among the files.
-pub fn validate(files: &[(String, Vec<u8>)]) -> Vec<Validated> {
+pub fn validate(files: &[(String, Vec<u8>)], policies: &Registry) -> Vec<Validated> {
     let texts = files.iter().map(|(name, bytes)| (name, std::str::from_utf8(bytes).ok()));
     let mut headers =
         texts.filter(|(_, text)| text.is_some_and(|text| kind_of(text) == Some(FileKind::TraceHeader)));
@@ -148,14 +148,14 @@ pub fn validate(files: &[(String, Vec<u8>)]) -> Vec<Validated> {
     let newest = TRACE_VERSIONS.into_iter().max().unwrap_or_default();
     let default = TraceHeader { trace_version: newest, ..TraceHeader::default() };
     let header = header.map_or(default, |(header, _)| header);
-    files.iter().map(|(name, bytes)| one(name, bytes, &header)).collect()
+    files.iter().map(|(name, bytes)| one(name, bytes, &header, policies)).collect()
 }
 
-fn one(name: &str, bytes: &[u8], header: &TraceHeader) -> Validated {
+fn one(name: &str, bytes: &[u8], header: &TraceHeader, policies: &Registry) -> Validated {
     let text = std::str::from_utf8(bytes);
     let kind = text.ok().and_then(kind_of);
     let result = match (text, kind) {
-        (Ok(text), Some(kind)) => read(kind, text, name, header),
+        (Ok(text), Some(kind)) => read(kind, text, name, header, policies),
         (Ok(text), None) if text.trim().is_empty() => Err(vec![Diagnostic::new("the file is empty").in_file(name)]),
         (Ok(_), None) => Err(vec![
             Diagnostic::new("nothing in it tells what it is")
@@ -179,14 +179,13 @@ fn read(
     text: &str,
     name: &str,
     header: &TraceHeader,
+    policies: &Registry,
 ) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
     match kind {
         FileKind::Workload => workload_file::read(text, name, Overrides::default()).map(|file| file.warnings),
         FileKind::TraceHeader => trace::header(text, name).map(|(_, warnings)| warnings),
         FileKind::TraceRows => trace::with_rows(header.clone(), text.as_bytes(), name).map(|_| Vec::new()),
-        FileKind::Policy => {
-            policy_file::lay_under(&mut RunOptions::default(), text, name, &Registry::built_in())
-        }
+        FileKind::Policy => policy_file::lay_under(&mut RunOptions::default(), text, name, policies),
         FileKind::Defaults => Catalogue::embedded().with_defaults_file(text, name).map(|_| Vec::new()),
         FileKind::Hardware => Catalogue::embedded().with_hardware_file(text, name).map(|_| Vec::new()),
         FileKind::ModelConfig => model_config::from_json(text, name, name).map(|_| Vec::new()),

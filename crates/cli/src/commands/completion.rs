@@ -2,6 +2,7 @@
 
 use crate::flags::Findings;
 use crate::{Exit, arguments, printer};
+use blis_policy::Registry;
 use clap::Args;
 use clap_complete::Shell;
 
@@ -13,9 +14,9 @@ pub(crate) struct CompletionArgs {
 
 /// # Errors
 /// Findings of the command line; standard output fails.
-pub(crate) fn run(args: &CompletionArgs, findings: Findings) -> Result<(), Exit> {
+pub(crate) fn run(args: &CompletionArgs, findings: Findings, policies: &Registry) -> Result<(), Exit> {
     findings.check()?;
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut arguments::command(), "blis", &mut script);
+    clap_complete::generate(args.shell, &mut arguments::command(policies), "blis", &mut script);
     Ok(printer::result(&String::from_utf8_lossy(&script))?)
 }

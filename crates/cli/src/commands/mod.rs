@@ -14,6 +14,7 @@ mod validate;
 mod workload;
 
 use crate::{Exit, arguments};
+use blis_policy::Registry;
 use clap::Subcommand;
 use std::ffi::OsString;
 
@@ -64,25 +65,25 @@ pub(crate) enum Command {
     Other(Vec<OsString>),
 }
 
-/// Reads the command line and does what it says.
+/// Reads the command line and does what it says, with these policies.
 ///
 /// # Errors
 /// Why it could not.
-pub(crate) fn run(words: &[OsString]) -> Result<(), Exit> {
-    let (command, findings) = arguments::read(words.to_vec())?;
+pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
+    let (command, findings) = arguments::read(words.to_vec(), policies)?;
     match command {
-        Command::Run(args) => run::run(*args, findings, words),
-        Command::Replay(args) => replay::run(*args, findings, words),
+        Command::Run(args) => run::run(*args, findings, words, policies),
+        Command::Replay(args) => replay::run(*args, findings, words, policies),
         Command::Compose(args) => compose::run(&args, findings),
         Command::Convert(args) => convert::run(args, findings),
-        Command::Validate(args) => validate::run(&args, findings),
+        Command::Validate(args) => validate::run(&args, findings, policies),
         Command::Schema(args) => schema::run(&args, findings),
         Command::Workload(args) => workload::run(args, findings),
         Command::Explain(args) => explain::run(args, findings),
         Command::Models(_) => listing::models(findings),
         Command::Hardware(_) => listing::hardware(findings),
         Command::Presets(_) => listing::presets(findings),
-        Command::Completion(args) => completion::run(&args, findings),
+        Command::Completion(args) => completion::run(&args, findings, policies),
         Command::Other(words) => {
             let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
             Err(arguments::unknown_command(&name).into())

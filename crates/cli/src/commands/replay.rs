@@ -8,6 +8,7 @@ use crate::flags::traffic::TraceFlags;
 use crate::flags::{Findings, SharedFlags};
 use crate::trace_file::TraceFiles;
 use blis_config::RunOptions;
+use blis_policy::Registry;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -42,7 +43,12 @@ struct ReplayFiles {
 
 /// # Errors
 /// Whatever is wrong with the settings, the files or standard output.
-pub(crate) fn run(args: ReplayArgs, mut findings: Findings, words: &[OsString]) -> Result<(), Exit> {
+pub(crate) fn run(
+    args: ReplayArgs,
+    mut findings: Findings,
+    words: &[OsString],
+    policies: &Registry,
+) -> Result<(), Exit> {
     let mut options = RunOptions::default();
     args.model.fill(&mut options, &mut findings);
     options.traffic = args.trace.into_traffic(&mut findings);
@@ -50,5 +56,5 @@ pub(crate) fn run(args: ReplayArgs, mut findings: Findings, words: &[OsString]) 
     args.later.refuse(&mut findings);
     let ReplayFiles { results_path: results, metrics_path: metrics, trace_output } = args.files;
     let files = Files { metrics, results, trace: TraceFiles::of_prefix(trace_output) };
-    simulate(options, &output, &files, findings, words)
+    simulate(options, &output, &files, findings, words, policies)
 }

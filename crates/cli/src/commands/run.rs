@@ -8,6 +8,7 @@ use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags};
 use crate::trace_file::TraceFiles;
 use blis_config::RunOptions;
+use blis_policy::Registry;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,7 +40,12 @@ struct RunFiles {
 
 /// # Errors
 /// Whatever is wrong with the settings, the files or standard output.
-pub(crate) fn run(args: RunArgs, mut findings: Findings, words: &[OsString]) -> Result<(), Exit> {
+pub(crate) fn run(
+    args: RunArgs,
+    mut findings: Findings,
+    words: &[OsString],
+    policies: &Registry,
+) -> Result<(), Exit> {
     let mut options = RunOptions::default();
     args.model.fill(&mut options, &mut findings);
     options.traffic = args.workload.into_traffic(&mut findings);
@@ -47,5 +53,5 @@ pub(crate) fn run(args: RunArgs, mut findings: Findings, words: &[OsString]) -> 
     args.later.refuse(&mut findings);
     let trace = TraceFiles::of_prefix(args.files.trace_output);
     let files = Files { metrics: args.files.metrics_path, results: None, trace };
-    simulate(options, &output, &files, findings, words)
+    simulate(options, &output, &files, findings, words, policies)
 }

@@ -9,6 +9,7 @@ use crate::{Exit, deprecated, printer};
 use blis::resolve::{self, files};
 use blis::{Diagnostic, Outcome, Resolved, RunEnding, RunOptions, Source, Surroundings, report};
 use blis_live::Hub;
+use blis_policy::Registry;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,7 @@ pub(super) fn simulate(
     files: &Files,
     mut findings: Findings,
     words: &[OsString],
+    policies: &Registry,
 ) -> Result<(), Exit> {
     let logger = Logger { least: output.log };
     for notice in deprecated::notices(words) {
@@ -68,7 +70,7 @@ pub(super) fn simulate(
     }
     options.per_request = files.list_requests();
     let hub = Hub::from_environment();
-    let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: None };
+    let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: Some(policies) };
     // Flags that cannot be read already rule the run out, and with it a download.
     let surroundings =
         if findings.is_empty() { surroundings } else { Surroundings { hub: None, ..surroundings } };

@@ -4,6 +4,7 @@ use crate::flags::Findings;
 use crate::{Exit, printer};
 use blis::Diagnostic;
 use blis_config::validate::{Validated, validate};
+use blis_policy::Registry;
 use clap::Args;
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ pub(crate) struct ValidateArgs {
 
 /// # Errors
 /// Everything that is wrong with the command line, the files or standard output.
-pub(crate) fn run(args: &ValidateArgs, mut findings: Findings) -> Result<(), Exit> {
+pub(crate) fn run(args: &ValidateArgs, mut findings: Findings, policies: &Registry) -> Result<(), Exit> {
     let mut files = Vec::new();
     for path in &args.files {
         match fs::read(path) {
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &ValidateArgs, mut findings: Findings) -> Result<(), Exi
         }
     }
     let mut good = Vec::new();
-    for Validated { name, kind, problems, warnings } in validate(&files) {
+    for Validated { name, kind, problems, warnings } in validate(&files, policies) {
         for warning in warnings {
             printer::message("warning", warning);
         }

@@ -14,19 +14,16 @@ pub(crate) struct ClusterFlags {
     /// YAML file with policies and their parameters; flags go before it
     #[arg(long, value_name = "FILE")]
     policy_config: Option<PathBuf>,
-    /// Who may enter: always-admit, gaie-legacy, probabilistic-admitter, reject-all, tier-shed or token-bucket
-    /// [default: always-admit]
+    /// Who may enter: {admission-policy}
     #[arg(long, value_name = "NAME")]
     admission_policy: Option<String>,
     /// From arrival to the admission decision, µs or a duration [default: 0]
     #[arg(long, value_name = "TIME")]
     admission_latency: Option<Typed<Micros>>,
-    /// Who serves a request: round-robin, least-loaded, weighted or always-busiest [default: round-robin]
+    /// Who serves a request: {routing-policy}
     #[arg(long, value_name = "NAME")]
     routing_policy: Option<String>,
-    /// Scorers of weighted routing as name:weight,… [default:
-    /// precise-prefix-cache:2,queue-depth:1,kv-utilization:1; up to release 0.7.1
-    /// prefix-affinity:3,queue-depth:2,kv-utilization:2]
+    /// Scorers of weighted routing as name:weight,…; names are {routing-scorers} [default: {default-scorers}]
     #[arg(long, value_name = "SCORERS")]
     routing_scorers: Option<String>,
     /// From admission to the routing decision, µs or a duration [default: 0]

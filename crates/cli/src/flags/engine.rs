@@ -19,10 +19,10 @@ pub(crate) struct EngineFlags {
     /// Longest prompt plus answer, tokens; 0 = derived from the model [default: 0]
     #[arg(long, value_name = "INT")]
     max_model_len: Option<Typed<i64>>,
-    /// Order of the wait queue: fcfs, priority-fcfs, sjf or reverse-priority [default: fcfs]
+    /// Order of the wait queue: {scheduler}
     #[arg(long, value_name = "NAME")]
     scheduler: Option<String>,
-    /// Who gives way when KV blocks run out: fcfs or priority [default: fcfs]
+    /// Who gives way when KV blocks run out: {preemption-policy}
     #[arg(long, value_name = "NAME")]
     preemption_policy: Option<String>,
 }

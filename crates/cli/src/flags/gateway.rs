@@ -12,17 +12,16 @@ pub(crate) struct GatewayFlags {
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_missing_value = "true")]
     flow_control: Option<Typed<bool>>,
-    /// How full the instances are: never, utilization, concurrency or batch-relative-min [default: never]
+    /// How full the instances are: {saturation-detector}
     #[arg(long, value_name = "NAME")]
     saturation_detector: Option<String>,
-    /// Who goes first: fifo, priority or slo-deadline [default: fifo]
+    /// Who goes first: {dispatch-order}
     #[arg(long, value_name = "NAME")]
     dispatch_order: Option<String>,
-    /// Whose turn it is among tenants: global-strict or round-robin [default: global-strict]
+    /// Whose turn it is among tenants: {fairness-policy}
     #[arg(long, value_name = "NAME")]
     fairness_policy: Option<String>,
-    /// Up to which saturation each class is served: static-usage-limit, priority-holdback or
-    /// soft-reflective-ceiling [default: static-usage-limit]
+    /// Up to which saturation each class is served: {usage-limit-policy}
     #[arg(long, value_name = "NAME")]
     usage_limit_policy: Option<String>,
     /// Time to the first token that a class hopes for, as class=TIME,…; for --dispatch-order slo-deadline

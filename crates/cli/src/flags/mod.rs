@@ -12,7 +12,7 @@ mod gateway;
 pub(crate) mod later;
 pub(crate) mod model;
 pub(crate) mod output;
-mod policy_params;
+pub(crate) mod policies;
 pub(crate) mod traffic;
 mod value;
 
@@ -31,7 +31,7 @@ pub(crate) struct SharedFlags {
     #[command(flatten)]
     gateway: gateway::GatewayFlags,
     #[command(flatten)]
-    policy_params: policy_params::PolicyParams,
+    policy_params: policies::PolicyParams,
     #[command(flatten)]
     engine: engine::EngineFlags,
     #[command(flatten)]

@@ -26,7 +26,6 @@ fn help_is_grouped_by_topic() {
     let shared = [
         "Cluster: admission and routing:",
         "Cluster: gateway queue (flow control):",
-        "Cluster: parameters of policies:",
         "Engine:",
         "KV cache:",
         "Step times:",

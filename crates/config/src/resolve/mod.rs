@@ -105,12 +105,8 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let routing = policies.routing();
     let flow_control = policies.flow_control(semantics);
     let priorities = policies.priorities();
-    let scheduler =
-        policies.policy("scheduler", &registry.schedulers, options.scheduler.as_deref()).entry.make;
-    let preemption = policies
-        .policy("preemption-policy", &registry.preemption, options.preemption_policy.as_deref())
-        .entry
-        .make;
+    let scheduler = policies.policy(&registry.schedulers, options.scheduler.as_deref()).entry.make;
+    let preemption = policies.policy(&registry.preemption, options.preemption_policy.as_deref()).entry.make;
     policies.warn_of_unused_params();
     let admission_latency = cluster::span(&mut check, "admission-latency", options.admission_latency_us, 0);
     let routing_latency = cluster::span(&mut check, "routing-latency", options.routing_latency_us, 0);

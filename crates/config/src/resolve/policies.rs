@@ -7,7 +7,7 @@ use crate::options::RunOptions;
 use blis_cluster::{AdmissionPlan, FlowControlPlan, RoutingPlan};
 use blis_kernel::{Semantics, Tick};
 use blis_policy::priority::SloTable;
-use blis_policy::registry::{self, Configured, Registry, Table};
+use blis_policy::registry::{self, Configured, Entry, Registry, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Time between attempts to dispatch when none is given, µs.
@@ -26,18 +26,19 @@ impl<'a> Policies<'a> {
         Self { check, options, registry, taken: BTreeSet::new() }
     }
 
-    /// A policy with its parameters; the default's stands in for one that does not exist.
-    pub(super) fn policy<T: Copy>(
-        &mut self,
-        flag: &str,
-        table: &Table<T>,
-        given: Option<&str>,
-    ) -> Configured<T> {
+    /// A policy with its parameters; another one stands in for one that does not exist.
+    pub(super) fn policy<T: Copy>(&mut self, table: &Table<T>, given: Option<&str>) -> Configured<T> {
+        let flag = table.axis.flag;
         let entry = table.get(given.unwrap_or_default()).unwrap_or_else(|error| {
             self.check.problem(Diagnostic::new(format!("--{flag}: {error}")));
             table.entries()[0]
         });
         self.check.note(flag, entry.name, Source::of(given.is_some()));
+        self.configured(entry)
+    }
+
+    /// A policy with what was given for its parameters.
+    fn configured<T: Copy>(&mut self, entry: Entry<T>) -> Configured<T> {
         let mut values = Vec::new();
         for param in entry.params {
             self.taken.insert(param.name);
@@ -57,20 +58,27 @@ impl<'a> Policies<'a> {
     pub(super) fn admission(&mut self) -> AdmissionPlan {
         let (registry, options) = (self.registry, self.options);
         let name = options.admission_policy.as_deref();
-        let policy = self.policy("admission-policy", &registry.admission, name);
+        let policy = self.policy(&registry.admission, name);
         AdmissionPlan { policy, tenant_budgets: options.tenant_budgets.clone() }
     }
 
     pub(super) fn routing(&mut self) -> RoutingPlan {
         let (registry, options) = (self.registry, self.options);
-        let policy = self.policy("routing-policy", &registry.routing, options.routing_policy.as_deref());
+        let policy = self.policy(&registry.routing, options.routing_policy.as_deref());
         let given = options.routing_scorers.as_deref();
         // A list is checked even where it is unused: a mistake in it is still one.
         let scorers = registry.parse_scorers(given.unwrap_or_default()).unwrap_or_else(|error| {
             self.check.problem(Diagnostic::new(format!("--routing-scorers: {error}")));
             Vec::new()
         });
-        if policy.entry.name == registry::SCORING_ROUTER {
+        let scores = policy.entry.name == registry::SCORING_ROUTER;
+        let scorers = if scores {
+            let configured = |(scorer, weight): (Configured<_>, f64)| (self.configured(scorer.entry), weight);
+            scorers.into_iter().map(configured).collect()
+        } else {
+            scorers
+        };
+        if scores {
             let source = Source::of(given.is_some());
             self.check.note("routing-scorers", given.unwrap_or(registry::DEFAULT_SCORERS), source);
         } else if given.is_some() {
@@ -100,13 +108,10 @@ impl<'a> Policies<'a> {
             return None;
         }
         self.check.note("flow-control", true, Source::Given);
-        let saturation =
-            self.policy("saturation-detector", &registry.saturation, gateway.saturation_detector.as_deref());
-        let order =
-            self.policy("dispatch-order", &registry.dispatch_orders, gateway.dispatch_order.as_deref());
-        let fairness = self.policy("fairness-policy", &registry.fairness, gateway.fairness_policy.as_deref());
-        let usage_limit =
-            self.policy("usage-limit-policy", &registry.usage_limits, gateway.usage_limit_policy.as_deref());
+        let saturation = self.policy(&registry.saturation, gateway.saturation_detector.as_deref());
+        let order = self.policy(&registry.dispatch_orders, gateway.dispatch_order.as_deref());
+        let fairness = self.policy(&registry.fairness, gateway.fairness_policy.as_deref());
+        let usage_limit = self.policy(&registry.usage_limits, gateway.usage_limit_policy.as_deref());
         let limit = |check: &mut Check, name, given| match check.count(name, given, 0, 0) {
             0 => None,
             limit => Some(limit),
@@ -153,14 +158,14 @@ impl<'a> Policies<'a> {
         has_targets: bool,
         semantics: Semantics,
     ) {
-        if saturation == self.registry.saturation.default {
+        if saturation == self.registry.saturation.axis.default {
             self.check.warn(format!(
                 "--saturation-detector {saturation} holds nobody back: the gateway queue only passes requests on"
             ));
         }
         let is_even = usage_limit.entry.params.iter().all(|param| usage_limit.params.get(param.name) >= 1.0)
             && !usage_limit.entry.params.is_empty();
-        if order == self.registry.dispatch_orders.default && !is_even {
+        if order == self.registry.dispatch_orders.axis.default && !is_even {
             let what =
                 "lower ceilings for less important classes need --dispatch-order priority or slo-deadline";
             if semantics.gateway_fifo_is_priority {
@@ -181,10 +186,10 @@ impl<'a> Policies<'a> {
         let (gateway, registry) = (&self.options.gateway, self.registry);
         let differs = |given: &Option<String>, default| given.as_deref().is_some_and(|name| name != default);
         let given = [
-            ("saturation-detector", differs(&gateway.saturation_detector, registry.saturation.default)),
-            ("dispatch-order", differs(&gateway.dispatch_order, registry.dispatch_orders.default)),
-            ("fairness-policy", differs(&gateway.fairness_policy, registry.fairness.default)),
-            ("usage-limit-policy", differs(&gateway.usage_limit_policy, registry.usage_limits.default)),
+            ("saturation-detector", differs(&gateway.saturation_detector, registry.saturation.axis.default)),
+            ("dispatch-order", differs(&gateway.dispatch_order, registry.dispatch_orders.axis.default)),
+            ("fairness-policy", differs(&gateway.fairness_policy, registry.fairness.axis.default)),
+            ("usage-limit-policy", differs(&gateway.usage_limit_policy, registry.usage_limits.axis.default)),
             ("slo-targets", gateway.slo_targets_us.is_some()),
             ("max-gateway-queue-depth", gateway.max_queue_depth.is_some_and(|depth| depth != 0)),
             ("per-band-capacity", gateway.band_capacity.is_some_and(|capacity| capacity != 0)),

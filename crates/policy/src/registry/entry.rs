@@ -1,6 +1,7 @@
 //! A policy as the registry knows it: name, description, parameters, and how it is made.
 
 use super::UnknownName;
+use super::axis::Axis;
 use super::tables::MakeScorer;
 use crate::routing::LoadRule;
 use blis_kernel::Semantics;
@@ -175,7 +176,7 @@ pub struct Setup<'a> {
     /// Which reading of the mechanisms.
     pub semantics: Semantics,
     /// Scorers with their weights, in order; for routers that score.
-    pub scorers: &'a [(Entry<MakeScorer>, f64)],
+    pub scorers: &'a [(Configured<MakeScorer>, f64)],
     /// Seed of the run.
     pub seed: i64,
     /// Name of the random stream that belongs to the policy.
@@ -186,6 +187,11 @@ impl<'a> Setup<'a> {
     /// For policies that need no more than their parameters; seed 0, no scorers, the corrected reading.
     pub fn of(params: &'a Params) -> Self {
         Self { params, semantics: Semantics::CORRECTED, scorers: &[], seed: 0, stream: "" }
+    }
+
+    /// The same for a policy that this one is made of, with parameters of its own.
+    pub fn with_params(&self, params: &'a Params) -> Self {
+        Self { params, ..*self }
     }
 
     /// What counts as an instance's load.
@@ -206,16 +212,14 @@ impl<'a> Setup<'a> {
 /// The policies of one axis, sorted by name.
 #[derive(Clone, Debug)]
 pub struct Table<T> {
-    /// What the axis is called in messages.
-    pub axis: &'static str,
-    /// The name that an empty one stands for.
-    pub default: &'static str,
+    /// What they decide.
+    pub axis: Axis,
     entries: Vec<Entry<T>>,
 }
 
 impl<T: Copy> Table<T> {
-    pub(super) fn new(axis: &'static str, default: &'static str, entries: &[Entry<T>]) -> Self {
-        let mut table = Self { axis, default, entries: Vec::new() };
+    pub(super) fn new(axis: Axis, entries: &[Entry<T>]) -> Self {
+        let mut table = Self { axis, entries: Vec::new() };
         for &entry in entries {
             table.add(entry);
         }
@@ -229,7 +233,7 @@ impl<T: Copy> Table<T> {
     pub fn add(&mut self, entry: Entry<T>) {
         let at = self.entries.partition_point(|other| other.name < entry.name);
         let is_new = self.entries.get(at).is_none_or(|other| other.name != entry.name);
-        assert!(is_new, "there is a {} called {} already", self.axis, entry.name);
+        assert!(is_new, "there is a {} called {} already", self.axis.name, entry.name);
         self.entries.insert(at, entry);
     }
 
@@ -248,10 +252,10 @@ impl<T: Copy> Table<T> {
     /// # Errors
     /// No such name.
     pub fn get(&self, name: &str) -> Result<Entry<T>, UnknownName> {
-        let wanted = if name.is_empty() { self.default } else { name };
+        let wanted = if name.is_empty() { self.axis.default } else { name };
         let found = self.entries.iter().find(|entry| entry.name == wanted).copied();
         found.ok_or_else(|| UnknownName {
-            axis: self.axis,
+            axis: self.axis.name,
             name: name.to_owned(),
             valid: self.names().collect(),
         })

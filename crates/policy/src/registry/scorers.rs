@@ -1,7 +1,7 @@
 //! Lists of scorers with their weights.
 
 use super::tables::MakeScorer;
-use super::{Entry, Registry, UnknownName};
+use super::{Configured, Registry, UnknownName};
 
 /// A scorer that only exists where LoRA adapters do.
 const ADAPTER_SCORER: &str = "lora-affinity";
@@ -12,8 +12,8 @@ pub const DEFAULT_SCORERS: &str = "precise-prefix-cache:2,queue-depth:1,kv-utili
 /// The router that takes scorers.
 pub const SCORING_ROUTER: &str = crate::routing::weighted::ENTRY.name;
 
-/// Scorers with their weights, in order, checked.
-pub type Scorers = Vec<(Entry<MakeScorer>, f64)>;
+/// Scorers with their weights, in order, checked; parameters at their defaults unless somebody sets them.
+pub type Scorers = Vec<(Configured<MakeScorer>, f64)>;
 
 /// What can be wrong with a list of scorers.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -75,13 +75,13 @@ impl Registry {
             return Err(ScorerListError::NeedsAdapters);
         }
         let scorer = self.scorers.get(name)?;
-        if scorers.iter().any(|(earlier, _)| earlier.name == name) {
+        if scorers.iter().any(|(earlier, _)| earlier.entry.name == name) {
             return Err(ScorerListError::Duplicate { name: name.to_owned() });
         }
         if !(weight.is_finite() && weight > 0.0) {
             return Err(ScorerListError::Weight { name: name.to_owned(), weight: weight.to_string() });
         }
-        scorers.push((scorer, weight));
+        scorers.push((scorer.with_defaults(), weight));
         Ok(())
     }
 }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_scorer_list_is_read_in_order() {
         let got = parse(" queue-depth:2 , kv-utilization : 0.5").unwrap();
-        let got: Vec<_> = got.iter().map(|(scorer, weight)| (scorer.name, *weight)).collect();
+        let got: Vec<_> = got.iter().map(|(scorer, weight)| (scorer.entry.name, *weight)).collect();
         assert_eq!(got, [("queue-depth", 2.0), ("kv-utilization", 0.5)]);
         assert_eq!(parse("").unwrap().len(), 3);
     }

@@ -1,6 +1,7 @@
 //! The tables.
 
-use super::entry::{Param, Setup, Table};
+use super::Axis;
+use super::entry::{Setup, Table};
 use crate::admission::{self, Admission};
 use crate::disaggregation::{self, Decider};
 use crate::encode::{self, EncodeDecider};
@@ -9,14 +10,13 @@ use crate::preemption::{self, PreemptionKind};
 use crate::routing::{self, Router, Scorer, scorers};
 use crate::saturation::{self, SaturationDetector};
 use crate::scheduling::{self, SchedulerKind};
-use std::collections::BTreeMap;
 
 /// Makes an admission policy.
 pub type MakeAdmission = fn(&Setup<'_>) -> Box<dyn Admission>;
 /// Makes a router.
 pub type MakeRouter = fn(&Setup<'_>) -> Box<dyn Router>;
 /// Makes a scorer.
-pub type MakeScorer = fn() -> Box<dyn Scorer>;
+pub type MakeScorer = fn(&Setup<'_>) -> Box<dyn Scorer>;
 /// Makes a saturation detector.
 pub type MakeDetector = fn(&Setup<'_>) -> Box<dyn SaturationDetector>;
 /// Makes a dispatch order.
@@ -69,8 +69,13 @@ impl Registry {
     pub fn built_in() -> Self {
         Self {
             admission: Table::new(
-                "admission policy",
-                "always-admit",
+                Axis {
+                    name: "admission policy",
+                    flag: "admission-policy",
+                    key: "admission.policy",
+                    summary: "Whether a request is let in.",
+                    default: "always-admit",
+                },
                 &[
                     admission::always_admit::ENTRY,
                     admission::gaie_legacy::ENTRY,
@@ -81,8 +86,13 @@ impl Registry {
                 ],
             ),
             routing: Table::new(
-                "routing policy",
-                "round-robin",
+                Axis {
+                    name: "routing policy",
+                    flag: "routing-policy",
+                    key: "routing.policy",
+                    summary: "Which instance serves a request.",
+                    default: "round-robin",
+                },
                 &[
                     routing::always_busiest::ENTRY,
                     routing::least_loaded::ENTRY,
@@ -91,8 +101,13 @@ impl Registry {
                 ],
             ),
             scorers: Table::new(
-                "scorer",
-                "",
+                Axis {
+                    name: "scorer",
+                    flag: "routing-scorers",
+                    key: "routing.scorers",
+                    summary: "What a router that scores prefers, each criterion with a weight.",
+                    default: "",
+                },
                 &[
                     scorers::active_requests::ENTRY,
                     scorers::kv_utilization::ENTRY,
@@ -107,8 +122,13 @@ impl Registry {
                 ],
             ),
             schedulers: Table::new(
-                "scheduler",
-                "fcfs",
+                Axis {
+                    name: "scheduler",
+                    flag: "scheduler",
+                    key: "scheduler",
+                    summary: "Order of an instance's wait queue.",
+                    default: "fcfs",
+                },
                 &[
                     scheduling::fcfs::ENTRY,
                     scheduling::priority_fcfs::ENTRY,
@@ -117,13 +137,23 @@ impl Registry {
                 ],
             ),
             preemption: Table::new(
-                "preemption policy",
-                "fcfs",
+                Axis {
+                    name: "preemption policy",
+                    flag: "preemption-policy",
+                    key: "preemption.policy",
+                    summary: "Who gives way when an instance runs out of KV blocks.",
+                    default: "fcfs",
+                },
                 &[preemption::fcfs::ENTRY, preemption::priority::ENTRY],
             ),
             saturation: Table::new(
-                "saturation detector",
-                "never",
+                Axis {
+                    name: "saturation detector",
+                    flag: "saturation-detector",
+                    key: "flow_control.saturation_detector",
+                    summary: "How full the instances are, for the gateway queue.",
+                    default: "never",
+                },
                 &[
                     saturation::batch_relative_min::ENTRY,
                     saturation::concurrency::ENTRY,
@@ -132,8 +162,13 @@ impl Registry {
                 ],
             ),
             dispatch_orders: Table::new(
-                "dispatch order",
-                "fifo",
+                Axis {
+                    name: "dispatch order",
+                    flag: "dispatch-order",
+                    key: "flow_control.dispatch_order",
+                    summary: "Who leaves the gateway queue first.",
+                    default: "fifo",
+                },
                 &[
                     dispatch_order::fifo::ENTRY,
                     dispatch_order::priority::ENTRY,
@@ -141,13 +176,23 @@ impl Registry {
                 ],
             ),
             fairness: Table::new(
-                "fairness policy",
-                "global-strict",
+                Axis {
+                    name: "fairness policy",
+                    flag: "fairness-policy",
+                    key: "flow_control.fairness_policy",
+                    summary: "Which tenant's turn it is in the gateway queue.",
+                    default: "global-strict",
+                },
                 &[fairness::global_strict::ENTRY, fairness::round_robin::ENTRY],
             ),
             usage_limits: Table::new(
-                "usage limit policy",
-                "static-usage-limit",
+                Axis {
+                    name: "usage limit policy",
+                    flag: "usage-limit-policy",
+                    key: "usage_limit.policy",
+                    summary: "Up to which saturation the gateway queue serves each class.",
+                    default: "static-usage-limit",
+                },
                 &[
                     usage_limit::priority_holdback::ENTRY,
                     usage_limit::soft_reflective_ceiling::ENTRY,
@@ -155,8 +200,13 @@ impl Registry {
                 ],
             ),
             deciders: Table::new(
-                "P/D decider",
-                "never",
+                Axis {
+                    name: "P/D decider",
+                    flag: "pd-decider",
+                    key: "disaggregation.decider",
+                    summary: "Which requests are split between a prefill and a decode instance.",
+                    default: "never",
+                },
                 &[
                     disaggregation::always::ENTRY,
                     disaggregation::never::ENTRY,
@@ -164,30 +214,15 @@ impl Registry {
                 ],
             ),
             encode_deciders: Table::new(
-                "encode decider",
-                "never",
+                Axis {
+                    name: "encode decider",
+                    flag: "encode-decider",
+                    key: "disaggregation.encode_decider",
+                    summary: "Which requests go through an encode instance.",
+                    default: "never",
+                },
                 &[encode::always::ENTRY, encode::multimodal::ENTRY, encode::never::ENTRY],
             ),
         }
-    }
-
-    /// Every parameter of every policy by name, with the policies that take it.
-    pub fn params(&self) -> BTreeMap<&'static str, (&'static Param, Vec<&'static str>)> {
-        fn list<T: Copy>(table: &Table<T>) -> impl Iterator<Item = (&'static str, &'static Param)> + '_ {
-            table.entries().iter().flat_map(|entry| entry.params.iter().map(|param| (entry.name, param)))
-        }
-        let all = list(&self.admission)
-            .chain(list(&self.routing))
-            .chain(list(&self.saturation))
-            .chain(list(&self.dispatch_orders))
-            .chain(list(&self.fairness))
-            .chain(list(&self.usage_limits))
-            .chain(list(&self.deciders))
-            .chain(list(&self.encode_deciders));
-        let mut params = BTreeMap::new();
-        for (policy, param) in all {
-            params.entry(param.name).or_insert_with(|| (param, Vec::new())).1.push(policy);
-        }
-        params
     }
 }

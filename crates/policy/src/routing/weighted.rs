@@ -14,7 +14,10 @@ pub const ENTRY: Entry<MakeRouter> = Entry {
     formula: "arg max sum(clamp(score, 0, 1) * weight / sum of weights); a random one of equals",
     params: &[],
     make: |setup| {
-        let made = setup.scorers.iter().map(|(scorer, weight)| ((scorer.make)(), *weight));
+        let made = setup.scorers.iter().map(|(scorer, weight)| {
+            let setup = setup.with_params(&scorer.params);
+            ((scorer.entry.make)(&setup), *weight)
+        });
         Box::new(Weighted::new(made.collect(), setup.random()))
     },
 };
@@ -114,13 +117,14 @@ fn largest(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Registry;
+    use crate::registry::{Registry, Setup};
     use crate::routing::tests::{Sheet, router_stream};
     use proptest::prelude::*;
 
     fn weighted(scorers: &str) -> Weighted {
         let scorers = Registry::built_in().parse_scorers(scorers).unwrap();
-        let made = scorers.iter().map(|(scorer, weight)| ((scorer.make)(), *weight));
+        let made =
+            scorers.iter().map(|(scorer, weight)| ((scorer.entry.make)(&Setup::of(&scorer.params)), *weight));
         Weighted::new(made.collect(), router_stream(42))
     }
 

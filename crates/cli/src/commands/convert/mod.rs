@@ -12,10 +12,10 @@ mod servegen;
 mod sharegpt;
 mod vllm_bench;
 
+use crate::Exit;
 use crate::commands::result_file::ResultFile;
 use crate::flags::Findings;
 use crate::logger::Logger;
-use crate::{Exit, arguments};
 use blis::Diagnostic;
 use blis::convert::Converted;
 use blis_config::diagnostic::unknown_name;
@@ -72,10 +72,9 @@ pub(crate) fn run(args: ConvertArgs, findings: Findings) -> Result<(), Exit> {
         Kind::Aiperf(args) => aiperf::run(args, findings),
         Kind::Other(words) => {
             let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-            let command = arguments::command();
-            let kinds =
-                command.find_subcommand("convert").into_iter().flat_map(clap::Command::get_subcommands);
-            Err(unknown_name("kind of conversion", &name, kinds.map(clap::Command::get_name)).into())
+            let command = Kind::augment_subcommands(clap::Command::new("convert"));
+            let kinds = command.get_subcommands().map(clap::Command::get_name);
+            Err(unknown_name("kind of conversion", &name, kinds).into())
         }
     }
 }

@@ -12,7 +12,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "few requests in flight",
     formula: "1 if IF = 0, else (max - IF) / max",
     params: &[],
-    make: || Box::new(ActiveRequests),
+    make: |_| Box::new(ActiveRequests),
 };
 
 /// `active-requests`.

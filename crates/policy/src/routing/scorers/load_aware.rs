@@ -15,7 +15,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "short queue, by absolute length; at most 0.5",
     formula: "0.5 * (1 - min(QD, 128) / 128)",
     params: &[],
-    make: || Box::new(LoadAware),
+    make: |_| Box::new(LoadAware),
 };
 
 /// `load-aware`.

@@ -21,7 +21,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "leading prompt blocks routed there before",
     formula: "blocks believed cached / blocks of the prompt",
     params: &[],
-    make: || Box::<PrefixAffinity>::default(),
+    make: |_| Box::<PrefixAffinity>::default(),
 };
 
 /// `prefix-affinity`.
