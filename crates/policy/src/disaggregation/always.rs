@@ -36,6 +36,6 @@ mod tests {
 
     #[test]
     fn every_prompt_is_split() {
-        assert!([0, 1, 16, 100_000].iter().all(|&tokens| Always.splits(&prompt(tokens, 0)) == true));
+        assert!([0, 1, 16, 100_000].iter().all(|&tokens| Always.splits(&prompt(tokens, 0))));
     }
 }

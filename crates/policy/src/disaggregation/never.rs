@@ -36,6 +36,6 @@ mod tests {
 
     #[test]
     fn no_prompt_is_split() {
-        assert!([0, 1, 16, 100_000].iter().all(|&tokens| Never.splits(&prompt(tokens, 0)) == false));
+        assert!([0, 1, 16, 100_000].iter().all(|&tokens| !Never.splits(&prompt(tokens, 0))));
     }
 }

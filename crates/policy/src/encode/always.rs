@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn everything_is_encoded() {
         for media_tokens in [0, 1, 500] {
-            assert_eq!(Always.encodes(&EncodeView { input_tokens: 500, media_tokens }), true);
+            assert!(Always.encodes(&EncodeView { input_tokens: 500, media_tokens }));
         }
     }
 }

@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn nothing_is_encoded() {
         for media_tokens in [0, 1, 500] {
-            assert_eq!(Never.encodes(&EncodeView { input_tokens: 500, media_tokens }), false);
+            assert!(!Never.encodes(&EncodeView { input_tokens: 500, media_tokens }));
         }
     }
 }
