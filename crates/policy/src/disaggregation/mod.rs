@@ -4,10 +4,19 @@ use crate::Reads;
 use blis_kernel::Tick;
 
 pub mod always;
+pub mod bernoulli;
+pub mod dpp;
+pub mod edpp_v1;
+pub mod edpp_v2;
 pub mod never;
 pub mod prefix_threshold;
+mod virtual_queue;
 
 pub use always::Always;
+pub use bernoulli::Bernoulli;
+pub use dpp::Dpp;
+pub use edpp_v1::EdppV1;
+pub use edpp_v2::EdppV2;
 pub use never::Never;
 pub use prefix_threshold::PrefixThreshold;
 
@@ -22,6 +31,13 @@ pub struct PoolView<'a> {
     pub kv_utilization: &'a [f64],
     /// Requests handed over and not finished yet; always exact.
     pub in_flight: &'a [u32],
+}
+
+impl PoolView<'_> {
+    /// Requests that wait anywhere in the pool.
+    pub fn waiting(&self) -> u64 {
+        self.queue_depth.iter().map(|&depth| u64::from(depth)).sum()
+    }
 }
 
 /// What a decider sees. The decode instance has been chosen.
@@ -41,6 +57,14 @@ pub struct DeciderView<'a> {
     pub decode: PoolView<'a>,
     /// The chosen one's place among them.
     pub chosen: usize,
+}
+
+impl DeciderView<'_> {
+    /// Prompt tokens that the chosen decode instance would have to compute.
+    #[inline]
+    pub fn uncached_tokens(&self) -> u32 {
+        self.input_tokens.saturating_sub(self.cached_tokens)
+    }
 }
 
 /// How it went with a request that a decider was asked about, once it has completed.
@@ -104,5 +128,41 @@ pub(crate) mod tests {
             decode: PoolView::default(),
             chosen: 0,
         }
+    }
+
+    /// The same prompt while requests wait at prefill and at decode instances.
+    pub(crate) fn while_waiting<'a>(
+        prompt: DeciderView<'a>,
+        prefill: &'a [u32],
+        decode: &'a [u32],
+    ) -> DeciderView<'a> {
+        let pool = |queue_depth| PoolView { queue_depth, ..PoolView::default() };
+        DeciderView { prefill: pool(prefill), decode: pool(decode), ..prompt }
+    }
+
+    /// A request that arrived at 0, got its first token after `ttft_us` and moved its KV from `moved.0` to `moved.1`.
+    pub(crate) fn served(ttft_us: i64, moved: Option<(i64, i64)>) -> Served {
+        Served {
+            input_tokens: 100,
+            uncached_tokens: 100,
+            output_tokens: 10,
+            arrival: Tick::ZERO,
+            ttft: Tick::from_us(ttft_us),
+            itl_mean_us: 30_000.0,
+            split: moved.map(|(from, until)| SplitTimes {
+                prefill_from: Tick::ZERO,
+                prefill_until: Tick::from_us(from),
+                transfer_from: Tick::from_us(from),
+                transfer_until: Tick::from_us(until),
+            }),
+        }
+    }
+
+    pub(crate) fn made(
+        entry: crate::registry::Entry<crate::registry::MakeDecider>,
+        values: &[(&str, f64)],
+    ) -> Box<dyn Decider> {
+        let configured = entry.with(values).unwrap();
+        (entry.make)(&crate::registry::Setup::of(&configured.params))
     }
 }

@@ -29,7 +29,7 @@ pub struct PrefixThreshold {
 
 impl Decider for PrefixThreshold {
     fn splits(&mut self, view: &DeciderView<'_>) -> bool {
-        f64::from(view.input_tokens.saturating_sub(view.cached_tokens)) > self.threshold_tokens
+        f64::from(view.uncached_tokens()) > self.threshold_tokens
     }
 
     fn reads(&self) -> Reads {

@@ -48,8 +48,12 @@ impl Param {
 pub enum Range {
     /// A finite number above 0.
     Positive,
+    /// A finite number of at least 0.
+    NonNegative,
     /// Above 0 and at most 1.
     Fraction,
+    /// From 0 to 1.
+    Share,
     /// A whole number of at least 0.
     Count,
     /// A whole number of at least 1.
@@ -64,7 +68,9 @@ impl Range {
         let whole = value.is_finite() && value.trunc() == value;
         match self {
             Self::Positive => value.is_finite() && value > 0.0,
+            Self::NonNegative => value.is_finite() && value >= 0.0,
             Self::Fraction => value > 0.0 && value <= 1.0,
+            Self::Share => (0.0..=1.0).contains(&value),
             Self::Count => whole && value >= 0.0,
             Self::PositiveCount => whole && value >= 1.0,
             Self::Integer => whole,
@@ -75,7 +81,9 @@ impl Range {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Positive => "a finite number above 0",
+            Self::NonNegative => "a finite number of at least 0",
             Self::Fraction => "above 0 and at most 1",
+            Self::Share => "from 0 to 1",
             Self::Count => "a whole number of at least 0",
             Self::PositiveCount => "a whole number of at least 1",
             Self::Integer => "a whole number",

@@ -209,6 +209,10 @@ impl Registry {
                 },
                 &[
                     disaggregation::always::ENTRY,
+                    disaggregation::bernoulli::ENTRY,
+                    disaggregation::dpp::ENTRY,
+                    disaggregation::edpp_v1::ENTRY,
+                    disaggregation::edpp_v2::ENTRY,
                     disaggregation::never::ENTRY,
                     disaggregation::prefix_threshold::ENTRY,
                 ],
