@@ -2,10 +2,17 @@
 //!
 //! All results are requests per microsecond. Sums run in the order of the clients and every quotient is evaluated as
 //! it is written, because another order moves the last bit of a rate and with it whole arrival times.
+//!
+//! Windows that many clients have are summed up once, equal members are added many at a time, and only clients whose
+//! windows overlap are looked at.
+
+mod overlap;
 
 use crate::window::Window;
 use blis_kernel::Tick;
 use blis_kernel::samplers::{ArrivalProcess, GapShape};
+use overlap::Overlaps;
+use rustc_hash::FxHashMap;
 
 /// A number of equal clients that follow each other.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,13 +51,35 @@ impl Share {
 }
 
 /// The sum of one value per client, in the order of the clients.
-fn sum(shares: &[Share], value: impl Fn(&Share) -> Option<f64>) -> f64 {
-    let mut total = 0.0;
-    for share in shares {
-        if let Some(value) = value(share) {
-            for _ in 0..share.members {
-                total += value;
-            }
+fn sum<'a>(shares: impl Iterator<Item = &'a Share>, value: impl Fn(&Share) -> Option<f64>) -> f64 {
+    shares
+        .fold(0.0, |total, share| value(share).map_or(total, |value| add_times(total, value, share.members)))
+}
+
+/// What adding `value` to `total` so many times gives, rounded each time; neither is negative.
+fn add_times(mut total: f64, value: f64, times: u32) -> f64 {
+    let exponent = |x: f64| x.to_bits() >> 52;
+    let mut left = times;
+    while left > 0 {
+        let (once, twice) = (total + value, total + value + value);
+        if left == 1 {
+            return once;
+        }
+        left -= 2;
+        // Sums of one exponent have one distance. From the second on they also all round to the same side: half a
+        // distance goes to the even neighbour, and an even one stays even.
+        let step = twice - once;
+        if step == 0.0 {
+            return twice;
+        }
+        let same = exponent(total) == exponent(twice) && twice.is_finite();
+        total = twice;
+        if same {
+            let end = f64::from_bits((exponent(twice) + 1) << 52);
+            // One less, because the quotient is rounded.
+            let steps = (((end - twice) / step).floor() - 1.0).clamp(0.0, f64::from(left));
+            total += steps * step;
+            left -= steps as u32;
         }
     }
     total
@@ -68,18 +97,24 @@ pub fn allocate_rates(aggregate_per_s: f64, fractions: &[f64]) -> Vec<f64> {
 /// A client that is active all the time shares with everybody, also with clients that never meet each other: then the
 /// rates of a moment sum to less than R.
 pub fn constant_rates(aggregate_per_s: f64, shares: &[Share], horizon: Tick) -> Vec<f64> {
-    let everybody = sum(shares, |other| Some(other.fraction));
-    shares
-        .iter()
-        .map(|share| {
-            let total = if share.windows.is_empty() {
-                everybody
-            } else {
-                sum(shares, |other| share.is_active_with(other, horizon).then_some(other.fraction))
-            };
-            aggregate_per_s * (share.fraction / total) / 1e6
-        })
-        .collect()
+    let everybody = sum(shares.iter(), |other| Some(other.fraction));
+    let overlaps = Overlaps::new(shares);
+    let mut totals = FxHashMap::<Vec<Window>, f64>::default();
+    let mut total_of = |share: &Share| {
+        if share.windows.is_empty() {
+            return everybody;
+        }
+        let windows: Vec<Window> = share.windows.iter().map(|(window, _)| *window).collect();
+        if let Some(&total) = totals.get(&windows) {
+            return total;
+        }
+        let others = overlaps.candidates(windows.iter());
+        let others = others.into_iter().map(|other| &shares[other as usize]);
+        let total = sum(others, |other| share.is_active_with(other, horizon).then_some(other.fraction));
+        totals.insert(windows, total);
+        total
+    };
+    shares.iter().map(|share| aggregate_per_s * (share.fraction / total_of(share)) / 1e6).collect()
 }
 
 /// One rate per window of each client (for a client without windows, one for all time).
@@ -88,11 +123,17 @@ pub fn constant_rates(aggregate_per_s: f64, shares: &[Share], horizon: Tick) -> 
 /// the sum is over the clients' weights in their first window that overlaps this one.
 pub fn window_rates(aggregate_per_s: f64, shares: &[Share], horizon: Tick) -> Vec<Vec<f64>> {
     let always = [(Window::once(Tick::ZERO, Tick::MAX), None)];
-    let rate = |share: &Share, window: &Window, weight: Option<f64>| {
+    let overlaps = Overlaps::new(shares);
+    let mut totals = FxHashMap::<Window, f64>::default();
+    let mut rate = |share: &Share, window: &Window, weight: Option<f64>| {
         if aggregate_per_s == 0.0 {
             return weight.unwrap_or_default() / 1e6;
         }
-        let total = sum(shares, |other| other.weight_in(window, horizon));
+        let total = *totals.entry(*window).or_insert_with(|| {
+            let others = overlaps.candidates(std::iter::once(window));
+            let others = others.into_iter().map(|other| &shares[other as usize]);
+            sum(others, |other| other.weight_in(window, horizon))
+        });
         if total == 0.0 { 0.0 } else { aggregate_per_s * (weight.unwrap_or(share.fraction) / total) / 1e6 }
     };
     shares
@@ -148,6 +189,40 @@ mod tests {
         let cohort = Share { members: 3, ..share(0.1, &[]) };
         let rates = constant_rates(1e6, &[cohort, share(0.2, &[])], Tick::MAX);
         assert_eq!(rates[0], 0.1 / (0.1 + 0.1 + 0.1 + 0.2));
+    }
+
+    /// Law: adding many at a time gives, bit by bit, what adding one after the other gives.
+    #[test]
+    fn many_members_are_added_as_if_one_by_one() {
+        let mut rng = blis_kernel::rng::GoRand::new(5);
+        for round in 0..3_000 {
+            let mut number = || libm::exp(20.0 * (rng.float64() - 0.7));
+            let (start, mut value) = (if round % 3 == 0 { 0.0 } else { number() }, number());
+            if round % 5 == 0 {
+                // Half of the last place of many sums.
+                value = f64::from_bits(value.to_bits() >> 40 << 40);
+            }
+            if round % 7 == 0 {
+                value = 0.0;
+            }
+            let mut slowly = start;
+            for times in 0..=20_000_u32 {
+                if times % 4_999 < 3 || times.is_power_of_two() {
+                    assert_eq!(add_times(start, value, times), slowly, "{start} + {times} * {value}");
+                }
+                slowly += value;
+            }
+        }
+    }
+
+    /// Law: a hundred thousand clients with windows of their own do not look at each other all.
+    #[test]
+    fn clients_that_never_meet_are_quick() {
+        let many: Vec<_> = (0..100_000).map(|i| share(0.5, &[(i * 10, i * 10 + 15, Some(2.0))])).collect();
+        let rates = window_rates(12e6, &many, Tick::MAX);
+        assert_eq!((rates[0][0], rates[5][0]), (12.0 * (2.0 / 4.0), 12.0 * (2.0 / 6.0)));
+        let rates = constant_rates(12e6, &many, Tick::MAX);
+        assert_eq!((rates[0], rates[99_998]), (12.0 * (0.5 / 1.0), 12.0 * (0.5 / 1.5)));
     }
 
     #[test]

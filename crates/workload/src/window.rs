@@ -4,7 +4,7 @@ use blis_kernel::Tick;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 
 /// A half-open span of time, possibly repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// First tick.
     pub start: Tick,
@@ -28,6 +28,16 @@ impl Window {
             Some(every) => behind.as_us() % every.as_us() < (self.end - self.start).as_us(),
             None => at < self.end,
         }
+    }
+
+    /// When it begins next after `at`, a time that it does not hold; `None` when it is over.
+    pub(crate) fn next_start(&self, at: Tick) -> Option<Tick> {
+        if at < self.start {
+            return Some(self.start);
+        }
+        let every = self.every?.as_us();
+        let occurrence = (at - self.start).as_us() / every + 1;
+        Some(self.start + Tick::from_us(occurrence.saturating_mul(every)))
     }
 
     /// Whether it is over at some time.
@@ -96,6 +106,18 @@ mod tests {
             [4, 5, 8, 15, 17, 18].map(|t| daily.contains(Tick::from_us(t))),
             [false, true, false, true, true, false]
         );
+    }
+
+    /// Law: the next start is the first tick behind that the window holds.
+    #[test]
+    fn the_next_start_is_the_first_tick_inside() {
+        for every in [None, Some(10)] {
+            let window = window(5, 8, every);
+            for at in (0..40).filter(|&at| !window.contains(Tick::from_us(at))) {
+                let expected = (at..60).map(Tick::from_us).find(|&tick| window.contains(tick));
+                assert_eq!(window.next_start(Tick::from_us(at)), expected, "{window:?} {at}");
+            }
+        }
     }
 
     /// Law: two windows overlap exactly when some tick lies in both.
