@@ -247,6 +247,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         clients,
         horizon: if dice.one_in(2) { horizon } else { Tick::MAX },
         max_requests: Some(dice.between(1, 60) as u64),
+        bounds_follow_ups: dice.one_in(4),
     };
     let prompt_blocks = dice.pick(&[100, 400, 1_100]) / block_tokens;
     let declares_budgets = dice.one_in(2);

@@ -21,20 +21,73 @@ use crate::tokens;
 use crate::workload::Workload;
 use blis_kernel::rng::{GoRand, Stream, stream_seed};
 use blis_kernel::samplers::LengthSampler;
-use blis_kernel::{RequestName, Tick};
+use blis_kernel::{FollowUpName, RequestName, Tick};
 use conversation::Conversations;
 use rate::{Item, RateClients, Sent};
 use sessions::Sessions;
+use std::sync::Arc;
 use users::Users;
 
 /// Up to so many clients, users or conversations (10 MB) keep their generators.
 const KEEP_OPEN: usize = 2_048;
-/// A stream of more draws than this keeps its generator, because computing it again would take too long (3 µs).
+/// A stream of more draws than this keeps its generator, because computing it again would take too long (3 µs) …
 const KEEP_BEYOND: u64 = 8_192;
+/// … as long as no more than so many (40 MB) are kept;
+const KEEP_AT_MOST: usize = 8_192;
+/// then it has to be more draws than this (12 µs).
+const KEEP_ALWAYS_BEYOND: u64 = 32_768;
 
-/// Lets go of the memory of a generator that is cheap to compute again.
-fn put_aside(stream: &mut Stream) {
-    if stream.draws() <= KEEP_BEYOND {
+/// Decides which generators stay open between their draws.
+#[derive(Clone, Debug, Default)]
+struct Generators {
+    open: usize,
+}
+
+impl Generators {
+    /// After a draw: lets go of the memory of a generator that is cheap to compute again, if there are many.
+    /// `was_open` is whether it was open, and counted, before the draw.
+    fn settle(&mut self, stream: &mut Stream, was_open: bool, is_crowded: bool) {
+        self.forget(was_open);
+        let keep_beyond = if self.open < KEEP_AT_MOST { KEEP_BEYOND } else { KEEP_ALWAYS_BEYOND };
+        if is_crowded && stream.draws() <= keep_beyond {
+            stream.put_aside();
+        }
+        self.open += usize::from(stream.is_open());
+    }
+
+    /// A generator that was open, and counted, is no more.
+    fn forget(&mut self, was_open: bool) {
+        self.open -= usize::from(was_open);
+    }
+}
+
+/// The requests of sessions that follow an answer.
+#[derive(Default)]
+struct FollowUps {
+    sent: u64,
+    generators: Generators,
+}
+
+impl FollowUps {
+    /// Draws the request of a round from the session's stream; returns it with its name.
+    fn draw(
+        &mut self,
+        shape: &Shape,
+        stream: &mut Stream,
+        is_crowded: bool,
+        (session, round): (&Arc<str>, u32),
+    ) -> (Draft, RequestName) {
+        let was_open = stream.is_open();
+        let draft = shape.draw_follow_up(stream.open());
+        self.generators.settle(stream, was_open, is_crowded);
+        self.sent += 1;
+        let name = FollowUpName { session: Arc::clone(session), round, counter: self.sent };
+        (draft, RequestName::FollowUp(Arc::new(name)))
+    }
+
+    /// A session sends nothing more.
+    fn close(&mut self, stream: &mut Stream) {
+        self.generators.forget(stream.is_open());
         stream.put_aside();
     }
 }
@@ -186,7 +239,7 @@ pub(crate) struct WorkloadStream {
 
 impl WorkloadStream {
     pub(crate) fn new(workload: &Workload) -> Self {
-        let Workload { seed, ref clients, horizon, max_requests } = *workload;
+        let Workload { seed, ref clients, horizon, max_requests, .. } = *workload;
         assert!(
             max_requests.is_some()
                 || horizon < Tick::MAX
@@ -219,7 +272,7 @@ impl WorkloadStream {
         } else {
             Users::default()
         };
-        let sessions = Sessions::new(users.len(), seed, &shapes, &rate_clients, bound, horizon);
+        let sessions = Sessions::new(users.len(), workload, &shapes, &rate_clients);
         Self {
             labels: clients.iter().map(labels).collect(),
             think_times: clients.iter().map(Client::think_time).collect(),

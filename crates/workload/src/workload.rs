@@ -15,8 +15,12 @@ pub struct Workload {
     pub clients: Vec<Client>,
     /// No client sends at or after this time by itself, and no follow-up is sent after it; [`Tick::MAX`] = no end.
     pub horizon: Tick,
-    /// Most requests over all clients, if bounded.
+    /// Most requests over all clients, if bounded. Of conversations that wait for answers it bounds how many begin:
+    /// all their rounds count at the times that stand in for their true ones.
     pub max_requests: Option<u64>,
+    /// Whether `max_requests` also bounds what such conversations send: their later rounds are then a budget of what
+    /// is left of it beside the requests that come by themselves.
+    pub bounds_follow_ups: bool,
 }
 
 impl Workload {
@@ -110,6 +114,7 @@ impl SyntheticParams {
             clients: vec![client],
             horizon: self.horizon,
             max_requests: self.max_requests,
+            bounds_follow_ups: false,
         }
     }
 }

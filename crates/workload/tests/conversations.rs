@@ -1,7 +1,7 @@
 //! Laws of conversations, windows and phases.
 
 use blis_kernel::Tick;
-use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
+use blis_kernel::samplers::{ArrivalProcess, GapShape, LengthSampler};
 use blis_workload::content::block_keys;
 use blis_workload::{
     Client, Composition, Conversation, Labels, Modalities, Modality, ModalityItems, Phase, Prefix,
@@ -35,7 +35,7 @@ fn chat(closed_loop: bool) -> Client {
 }
 
 fn workload(clients: Vec<Client>, max_requests: Option<u64>) -> Workload {
-    Workload { seed: 77, clients, horizon: Tick::MAX, max_requests }
+    Workload { seed: 77, clients, horizon: Tick::MAX, max_requests, bounds_follow_ups: false }
 }
 
 fn arrivals(workload: &Workload) -> Vec<RequestSpec> {
@@ -114,6 +114,29 @@ fn the_bound_decides_which_conversations_begin() {
     assert_eq!(all.len(), first.len() * 4);
 }
 
+/// Law: a bound of follow-ups is met exactly: what is left of it beside the conversations that begin is their budget.
+#[test]
+fn a_strict_bound_bounds_all_requests() {
+    let loose = workload(vec![chat(true), client(poisson(1e-5))], Some(60));
+    let strict = Workload { bounds_follow_ups: true, ..loose.clone() };
+    assert_eq!(format!("{:?}", arrivals(&strict)), format!("{:?}", arrivals(&loose)));
+    let count = |workload: &Workload| {
+        let mut source = workload.stream();
+        let first: Vec<_> = std::iter::from_fn(|| source.next_arrival()).collect();
+        let mut count = first.len();
+        let mut open: VecDeque<_> = first.into_iter().filter(|request| request.session.is_some()).collect();
+        while let Some(request) = open.pop_front() {
+            let answer = RequestEnd::Completed { output_tokens: request.output_tokens };
+            let next = source.on_end(request.session.unwrap(), request.arrival + us(9), answer);
+            count += usize::from(next.is_some());
+            open.extend(next);
+        }
+        count
+    };
+    assert_eq!(count(&strict), 60);
+    assert!(count(&loose) > 60);
+}
+
 /// Law: an answer that was cut short is repeated as far as it went, and a round that was given up is the last.
 #[test]
 fn follow_ups_depend_on_how_the_round_before_ended() {
@@ -144,6 +167,32 @@ fn windows_cut_pieces_out_of_one_process() {
         all.iter().map(|r| r.arrival).filter(|&at| windows.iter().any(|w| w.contains(at))).collect();
     assert_eq!(got, expected);
     assert_eq!(got.len(), 30);
+}
+
+/// Law: a client whose first window lies billions of gaps ahead sends in it what its rate says, at once.
+#[test]
+fn a_long_silence_is_not_drawn_gap_by_gap() {
+    let gamma = GapShape { cv: Some(3.0), ..GapShape::default() };
+    let processes = [
+        ArrivalProcess::Poisson,
+        ArrivalProcess::Gamma(gamma),
+        ArrivalProcess::Weibull(gamma),
+        ArrivalProcess::Constant,
+    ];
+    for process in processes {
+        let first = Window::once(us(4_000_000_000_000_000_003), us(4_000_000_000_010_000_000));
+        let later = Window::once(us(8_000_000_000_000_000_000), us(8_000_000_000_010_000_000));
+        let traffic = Traffic::Rate { per_us: 1.0 / 700.0, process };
+        let active = [later, first].into();
+        let constant = LengthSampler::Constant { value: 1 };
+        let client = Client { active, input: constant.clone(), output: constant, ..client(traffic) };
+        let got: Vec<_> = arrivals(&workload(vec![client], None)).iter().map(|r| r.arrival).collect();
+        let expected = 2.0 * 1e7 / 700.0;
+        assert!((got.len() as f64 / expected - 1.0).abs() < 0.15, "{process:?}: {}", got.len());
+        if process == ArrivalProcess::Constant {
+            assert!(got.iter().all(|at| at.as_us() % 700 == 0), "as if every gap had been added");
+        }
+    }
 }
 
 /// Law: a phase sends rate × duration requests on average, also where that is less than one.

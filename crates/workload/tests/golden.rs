@@ -67,7 +67,7 @@ fn workload(seed: i64, rate_per_s: f64, max_requests: u64, clients: Vec<(f64, Cl
             *per_us = rate;
         }
     }
-    Workload { seed, clients, horizon: Tick::MAX, max_requests: Some(max_requests) }
+    Workload { seed, clients, horizon: Tick::MAX, max_requests: Some(max_requests), bounds_follow_ups: false }
 }
 
 fn normal(mean: f64, std_dev: f64, min: i64, max: i64) -> LengthSampler {
@@ -235,6 +235,12 @@ fn counted_arrivals_are_as_recorded() {
         let prefix = Some(Prefix { group, tokens: 400 });
         Client { prefix, ..Client::new(labels, traffic, constant(90), constant(60)) }
     });
-    let workload = Workload { seed: 81, clients: clients.collect(), horizon: Tick::MAX, max_requests: None };
+    let workload = Workload {
+        seed: 81,
+        clients: clients.collect(),
+        horizon: Tick::MAX,
+        max_requests: None,
+        bounds_follow_ups: false,
+    };
     check("counted", &workload);
 }

@@ -52,7 +52,7 @@ fn workload(clients: impl Strategy<Value = Vec<Client>>) -> impl Strategy<Value 
             let horizon = Tick::from_us(horizon);
             // Something has to bound it.
             let max_requests = if horizon == Tick::MAX { max_requests.or(Some(60)) } else { max_requests };
-            Workload { seed, clients, horizon, max_requests }
+            Workload { seed, clients, horizon, max_requests, bounds_follow_ups: false }
         },
     )
 }
@@ -218,7 +218,7 @@ fn two_users(max_requests: Option<u64>, horizon: Tick) -> Workload {
     let traffic = Traffic::Concurrency { users: 2, think_time: Tick::from_us(1_000) };
     let (input, output) = (LengthSampler::Constant { value: 3 }, LengthSampler::Constant { value: 5 });
     let client = Client { timeout: Some(Tick::from_us(90)), ..Client::new(labels, traffic, input, output) };
-    Workload { seed: 1, clients: vec![client], horizon, max_requests }
+    Workload { seed: 1, clients: vec![client], horizon, max_requests, bounds_follow_ups: false }
 }
 
 #[test]

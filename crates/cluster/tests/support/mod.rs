@@ -128,8 +128,9 @@ pub fn poisson(per_s: f64, input: LengthSampler, output: LengthSampler) -> Clien
 
 /// The first `requests` requests of these clients.
 pub fn synthetic(seed: i64, requests: u64, clients: Vec<Client>) -> Workload {
+    let (horizon, max_requests) = (Tick::MAX, Some(requests));
     let description =
-        blis_workload::Workload { seed, clients, horizon: Tick::MAX, max_requests: Some(requests) };
+        blis_workload::Workload { seed, clients, horizon, max_requests, bounds_follow_ups: false };
     Workload::new(move || description.stream())
 }
 

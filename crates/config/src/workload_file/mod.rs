@@ -184,7 +184,8 @@ impl Reader<'_> {
         let max_requests = overrides.max_requests.unwrap_or(max_requests);
 
         let populations = self.populations(file);
-        let mut workload = Workload { seed, clients: Vec::new(), horizon, max_requests };
+        let mut workload =
+            Workload { seed, clients: Vec::new(), horizon, max_requests, bounds_follow_ups: false };
         if !self.problems.is_empty() {
             return workload;
         }

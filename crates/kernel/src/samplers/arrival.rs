@@ -161,6 +161,16 @@ pub enum ArrivalSampler {
 }
 
 impl ArrivalSampler {
+    /// Mean of the gaps before they are cut to whole microseconds.
+    pub fn mean_us(&self) -> f64 {
+        match *self {
+            Self::Constant { gap_us } => gap_us as f64,
+            Self::Poisson { rate_per_us } => 1.0 / rate_per_us,
+            Self::Gamma { shape, scale_us } => shape * scale_us,
+            Self::Weibull { shape, scale_us } => scale_us * libm::tgamma(1.0 + 1.0 / shape),
+        }
+    }
+
     /// The next gap, microseconds, at least 1.
     #[inline]
     pub fn sample_us(&self, rng: &mut GoRand) -> i64 {

@@ -5,9 +5,12 @@
 //! adds n to its seed. The gaps of a counted client come from another stream, whose seed is the first draw of its own.
 //!
 //! Of many clients most have drawn little at any time: their generators are put aside between requests.
+//!
+//! A silence that would take a random process billions of gaps is not drawn gap by gap: the process begins anew so long
+//! before the next window that it has forgotten how it began.
 
 use super::conversation::{Conversations, Round};
-use super::{Draft, KEEP_OPEN, Shape, put_aside};
+use super::{Draft, Generators, KEEP_OPEN, Shape};
 use crate::client::{Client, Traffic};
 use crate::window::{Phase, Window};
 use blis_kernel::Tick;
@@ -17,6 +20,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
+
+/// A silence of more gaps than this (a second of drawing) is skipped …
+const LONG_SILENCE_GAPS: f64 = 1e8;
+/// … up to so many gaps before its end.
+const RUN_IN_GAPS: f64 = 1e6;
 
 /// What arrives.
 pub(super) enum Item {
@@ -77,9 +85,30 @@ impl Sender {
             if self.active.is_empty() || self.active.iter().any(|window| window.contains(at)) {
                 return Some(at);
             }
-            if self.active.iter().all(|window| window.every.is_none() && window.end <= at) {
+            let wakes_at = self.active.iter().filter_map(|window| window.next_start(at)).min()?;
+            if wakes_at >= self.end {
                 return None;
             }
+            at = self.skip_silence(at, wakes_at);
+        }
+    }
+
+    /// A time of the process before `until` from which on its gaps have to be drawn.
+    fn skip_silence(&self, at: Tick, until: Tick) -> Tick {
+        let silence_us = (until - at).as_us();
+        match &self.gaps {
+            Gaps::Endless(ArrivalSampler::Constant { gap_us }) => {
+                at + Tick::from_us((silence_us - 1) / gap_us * gap_us)
+            }
+            Gaps::Endless(sampler) => {
+                let mean_us = sampler.mean_us().max(1.0);
+                if silence_us as f64 / mean_us > LONG_SILENCE_GAPS {
+                    until - Tick::trunc(mean_us * RUN_IN_GAPS)
+                } else {
+                    at
+                }
+            }
+            Gaps::Counted(_) => at,
         }
     }
 
@@ -134,11 +163,20 @@ impl Sender {
         }
     }
 
-    /// Lets go of the memory of generators that are cheap to compute again.
-    fn put_aside(&mut self) {
-        put_aside(&mut self.rng);
+    /// Which of its generators are open: that of what is sent, and that of the gaps.
+    fn open_generators(&mut self) -> [bool; 2] {
+        let gaps = match &mut self.gaps {
+            Gaps::Endless(_) => false,
+            Gaps::Counted(gaps) => gaps.stream().is_open(),
+        };
+        [self.rng.is_open(), gaps]
+    }
+
+    /// After a draw: decides which of its generators stay open.
+    fn settle_generators(&mut self, generators: &mut Generators, were_open: [bool; 2], is_crowded: bool) {
+        generators.settle(&mut self.rng, were_open[0], is_crowded);
         if let Gaps::Counted(gaps) = &mut self.gaps {
-            put_aside(gaps.stream());
+            generators.settle(gaps.stream(), were_open[1], is_crowded);
         }
     }
 }
@@ -194,6 +232,7 @@ pub(super) struct RateClients {
     next: BinaryHeap<Reverse<(Tick, u32)>>,
     horizon: Tick,
     uids: u64,
+    generators: Generators,
 }
 
 impl RateClients {
@@ -206,7 +245,8 @@ impl RateClients {
         horizon: Tick,
         max_requests: Option<u64>,
     ) -> Self {
-        let mut sending = Self { places: Vec::new(), next: BinaryHeap::new(), horizon, uids: 0 };
+        let (places, next, generators) = (Vec::new(), BinaryHeap::new(), Generators::default());
+        let mut sending = Self { places, next, horizon, uids: 0, generators };
         if horizon <= Tick::ZERO {
             return sending;
         }
@@ -247,9 +287,7 @@ impl RateClients {
     /// Adds a client of `of` that is active from the start.
     fn begin(&mut self, mut sender: Sender, shapes: &[Shape], of: usize) {
         if let Some(first) = sender.begin(Tick::ZERO, shapes, &mut self.uids) {
-            if of > KEEP_OPEN {
-                sender.put_aside();
-            }
+            sender.settle_generators(&mut self.generators, [false; 2], of > KEEP_OPEN);
             self.next.push(Reverse((first, self.places.len() as u32)));
             self.places.push(Place { sender: Some(Box::new(sender)), upcoming: None });
         }
@@ -293,9 +331,7 @@ impl RateClients {
             let first = sender.begin(start, shapes, &mut self.uids);
             place.upcoming = upcoming.following(self.horizon).map(Box::new);
             if let Some(first) = first {
-                if is_crowded {
-                    sender.put_aside();
-                }
+                sender.settle_generators(&mut self.generators, [false; 2], is_crowded);
                 place.sender = Some(Box::new(sender));
                 *top = Reverse((first, number));
             } else if let Some(following) = &place.upcoming {
@@ -334,13 +370,13 @@ impl RateClients {
         let place = &mut self.places[number as usize];
         let sender = place.sender.as_mut().expect("a phase that has begun");
         let shape = sender.shape;
+        let were_open = sender.open_generators();
         let (item, next) = sender.take(arrival, shapes, &mut self.uids);
         if let Some(next) = next {
-            if is_crowded {
-                sender.put_aside();
-            }
+            sender.settle_generators(&mut self.generators, were_open, is_crowded);
             *top = Reverse((next, number));
         } else {
+            were_open.into_iter().for_each(|was_open| self.generators.forget(was_open));
             place.sender = None;
             match &place.upcoming {
                 Some(following) => *top = Reverse((following.span(self.horizon).0, number)),

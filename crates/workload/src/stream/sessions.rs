@@ -6,12 +6,13 @@
 
 use super::conversation::{Drafts, Round};
 use super::rate::{Item, RateClients};
-use super::{KEEP_OPEN, Shape, put_aside};
+use super::{FollowUps, KEEP_OPEN, Shape};
 use crate::client::Conversation;
 use crate::content::{Content, Segment};
 use crate::request::{RequestEnd, RequestSpec, SessionId, SessionRound};
+use crate::workload::Workload;
 use blis_kernel::rng::{GoRand, Stream};
-use blis_kernel::{FollowUpName, RequestName, Tick};
+use blis_kernel::{RequestName, Tick};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::vec;
@@ -43,32 +44,33 @@ pub(super) struct Sessions {
     seeds: vec::IntoIter<i64>,
     is_closed_loop: bool,
     horizon: Tick,
-    followed_up: u64,
+    /// Later rounds that may still be sent, if bounded.
+    budget: Option<u64>,
+    follow_ups: FollowUps,
 }
 
 impl Sessions {
-    /// Looks ahead for the conversations that will begin among the first `left` arrivals.
+    /// Looks ahead for the conversations that will begin.
     ///
     /// # Panics
     /// When some conversation waits for answers and conversations begin forever.
-    pub(super) fn new(
-        first: u32,
-        seed: i64,
-        shapes: &[Shape],
-        arrivals: &RateClients,
-        left: u64,
-        horizon: Tick,
-    ) -> Self {
+    pub(super) fn new(first: u32, workload: &Workload, shapes: &[Shape], arrivals: &RateClients) -> Self {
         let is_closed_loop = shapes.iter().any(Shape::is_closed_loop);
-        let seeds = if is_closed_loop { seeds(seed, shapes, arrivals.clone(), left) } else { Vec::new() };
+        let bound = workload.max_requests;
+        let ahead = if is_closed_loop {
+            Ahead::look(workload.seed, shapes, arrivals.clone(), bound.unwrap_or(u64::MAX))
+        } else {
+            Ahead::default()
+        };
         Self {
             first,
             names: Vec::new(),
             live: FxHashMap::default(),
-            seeds: seeds.into_iter(),
+            seeds: ahead.seeds.into_iter(),
             is_closed_loop,
-            horizon,
-            followed_up: 0,
+            horizon: workload.horizon,
+            budget: bound.filter(|_| workload.bounds_follow_ups).map(|bound| bound - ahead.requests),
+            follow_ups: FollowUps::default(),
         }
     }
 
@@ -145,26 +147,23 @@ impl Sessions {
         let session_name = &self.names[place as usize];
         assert_eq!(ended.round, live.round, "round that ended of {session_name}");
         let arrival = at + live.conversation.think_time;
-        let RequestEnd::Completed { output_tokens } = end else {
+        let answered = match end {
+            RequestEnd::Completed { output_tokens } => Some(output_tokens),
+            RequestEnd::TimedOut | RequestEnd::Dropped => None,
+        };
+        let is_last = live.round + 1 == live.conversation.max_rounds;
+        let goes_on = !is_last && arrival <= self.horizon && self.budget != Some(0);
+        let Some(output_tokens) = answered.filter(|_| goes_on) else {
+            self.follow_ups.close(&mut live.rng);
             self.live.remove(&place);
             return None;
         };
-        if live.round + 1 == live.conversation.max_rounds || arrival > self.horizon {
-            self.live.remove(&place);
-            return None;
+        if let Some(budget) = &mut self.budget {
+            *budget -= 1;
         }
-        self.followed_up += 1;
         live.round += 1;
         let form = &shapes[live.shape];
-        let draft = form.draw_follow_up(live.rng.open());
-        if is_crowded {
-            put_aside(&mut live.rng);
-        }
-        let name = RequestName::FollowUp(Arc::new(FollowUpName {
-            session: Arc::clone(session_name),
-            round: live.round,
-            counter: self.followed_up,
-        }));
+        let (draft, name) = self.follow_ups.draw(form, &mut live.rng, is_crowded, (session_name, live.round));
         let spec = if live.history.is_empty() {
             form.request(draft, uid, arrival, name)
         } else {
@@ -197,31 +196,47 @@ fn prompt(shape: &Shape, drafts: &Drafts, round: u32) -> Vec<Segment> {
     prompt
 }
 
-/// The seeds of all conversations in a closed loop, in the order in which they begin.
-fn seeds(seed: i64, shapes: &[Shape], mut arrivals: RateClients, left: u64) -> Vec<i64> {
-    let mut begun = Vec::new();
-    for _ in 0..left {
-        if arrivals.peek().is_none() {
-            break;
+/// What is known beforehand of the requests that come by themselves.
+#[derive(Default)]
+struct Ahead {
+    /// The seeds of all conversations in a closed loop, in the order in which they begin.
+    seeds: Vec<i64>,
+    /// How many requests come by themselves.
+    requests: u64,
+}
+
+impl Ahead {
+    /// Looks at the first `left` arrivals.
+    fn look(seed: i64, shapes: &[Shape], mut arrivals: RateClients, left: u64) -> Self {
+        let mut begun = Vec::new();
+        let mut requests = 0;
+        for _ in 0..left {
+            if arrivals.peek().is_none() {
+                break;
+            }
+            let sent = arrivals.next(shapes);
+            let is_closed_loop = shapes[sent.shape].is_closed_loop();
+            match sent.item {
+                Item::Round(Round { round: 1.., .. }) if is_closed_loop => continue,
+                Item::Round(Round { drafts, .. }) if is_closed_loop => {
+                    begun.push((shapes[sent.shape].labels, drafts.number));
+                }
+                _ => {}
+            }
+            requests += 1;
         }
-        let sent = arrivals.next(shapes);
-        if let Item::Round(Round { round: 0, drafts, .. }) = sent.item
-            && shapes[sent.shape].is_closed_loop()
-        {
-            begun.push((shapes[sent.shape].labels, drafts.number));
+        let mut order: Vec<u32> = (0..begun.len() as u32).collect();
+        order.sort_by_key(|&i| {
+            let (client, number) = begun[i as usize];
+            (client, alphabetical(number))
+        });
+        let mut rng = GoRand::new(seed.wrapping_add(SEED_OFFSET));
+        let mut seeds = vec![0; begun.len()];
+        for i in order {
+            seeds[i as usize] = rng.int63();
         }
+        Self { seeds, requests }
     }
-    let mut order: Vec<u32> = (0..begun.len() as u32).collect();
-    order.sort_by_key(|&i| {
-        let (client, number) = begun[i as usize];
-        (client, alphabetical(number))
-    });
-    let mut rng = GoRand::new(seed.wrapping_add(SEED_OFFSET));
-    let mut seeds = vec![0; begun.len()];
-    for i in order {
-        seeds[i as usize] = rng.int63();
-    }
-    seeds
 }
 
 /// Sorts numbers that are not negative as their decimal digits do: "10" before "9", and "1" before "10".

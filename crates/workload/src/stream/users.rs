@@ -3,12 +3,12 @@
 //! A stream of its own (seed + 10007) gives each user in order the seed of the first request and the seed of all
 //! later ones. Draws per request: input length, output length, input ids, output ids.
 
-use super::{KEEP_OPEN, Shape, put_aside};
+use super::{FollowUps, KEEP_OPEN, Shape};
 use crate::client::Traffic;
 use crate::request::{RequestEnd, RequestSpec, SessionId, SessionRound};
 use crate::workload::Workload;
 use blis_kernel::rng::{GoRand, Stream};
-use blis_kernel::{FollowUpName, RequestName, Tick};
+use blis_kernel::{RequestName, Tick};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) struct Users {
     horizon: Tick,
     /// Later requests that may still be sent, if bounded.
     budget: Option<u64>,
-    followed_up: u64,
+    follow_ups: FollowUps,
 }
 
 impl Users {
@@ -67,7 +67,8 @@ impl Users {
                 });
             }
         }
-        Self { users, first, horizon: workload.horizon, budget: left, followed_up: 0 }
+        let follow_ups = FollowUps::default();
+        Self { users, first, horizon: workload.horizon, budget: left, follow_ups }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -125,24 +126,16 @@ impl Users {
         };
         if !goes_on {
             user.live = false;
-            user.later.put_aside();
+            self.follow_ups.close(&mut user.later);
             return None;
         }
         if let Some(budget) = &mut self.budget {
             *budget -= 1;
         }
-        self.followed_up += 1;
         user.round += 1;
         let shape = &shapes[user.client];
-        let draft = shape.draw_follow_up(user.later.open());
-        if is_crowded {
-            put_aside(&mut user.later);
-        }
-        let name = RequestName::FollowUp(Arc::new(FollowUpName {
-            session: Arc::clone(&user.name),
-            round: user.round,
-            counter: self.followed_up,
-        }));
+        let place = (&user.name, user.round);
+        let (draft, name) = self.follow_ups.draw(shape, &mut user.later, is_crowded, place);
         let session = Some(SessionRound { session: ended.session, round: user.round });
         Some(RequestSpec { session, ..shape.request(draft, uid, arrival, name) })
     }

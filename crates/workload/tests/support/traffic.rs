@@ -8,15 +8,27 @@ use blis_workload::{
 };
 use std::collections::VecDeque;
 
-/// Every kind with what it is.
-pub(crate) const KINDS: [(&str, &str); 6] = [
-    ("plain", "one client, normal lengths of 512 and 512 tokens"),
-    ("short", "one client, one token in and out"),
-    ("prefixes", "ten clients of ten prefix groups, lognormal lengths"),
-    ("chats", "conversations of five rounds that wait for answers"),
-    ("users", "ten thousand users that wait for answers"),
-    ("cohort", "100,000 members with gamma gaps and a spike of their own"),
+/// A kind of traffic.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) meaning: &'static str,
+    /// How many requests a measurement takes.
+    pub(crate) requests: u64,
+}
+
+/// Every kind.
+pub(crate) const KINDS: [Kind; 6] = [
+    kind("plain", "one client, normal lengths of 512 and 512 tokens", 10_000_000),
+    kind("short", "one client, one token in and out", 10_000_000),
+    kind("prefixes", "ten clients of ten prefix groups, lognormal lengths", 10_000_000),
+    kind("chats", "conversations of five rounds that wait for answers", 10_000_000),
+    kind("users", "ten thousand users that wait for answers", 10_000_000),
+    kind("cohort", "100,000 members with gamma gaps and a spike of their own", 1_000_000),
 ];
+
+const fn kind(name: &'static str, meaning: &'static str, requests: u64) -> Kind {
+    Kind { name, meaning, requests }
+}
 
 /// A workload of `requests` requests.
 ///
@@ -60,7 +72,7 @@ pub(crate) fn workload(kind: &str, requests: u64) -> Workload {
         "cohort" => cohort(100_000, requests),
         other => panic!("no kind {other}"),
     };
-    Workload { seed: 42, clients, horizon: Tick::MAX, max_requests: Some(requests) }
+    Workload { seed: 42, clients, horizon: Tick::MAX, max_requests: Some(requests), bounds_follow_ups: false }
 }
 
 /// Members of one cohort that send so many requests within an hour on average.
