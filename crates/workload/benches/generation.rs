@@ -53,7 +53,7 @@ fn one(kind: &str, requests: u64) -> ExitCode {
     println!(
         "| {kind} | {count} | {:.2} | {:.2} | {:.0} | {} |",
         prepared.as_secs_f64(),
-        (all - prepared).as_secs_f64(),
+        all.saturating_sub(prepared).as_secs_f64(),
         count as f64 / all.as_secs_f64(),
         peak_kb().map_or("?".to_owned(), |kb| (kb / 1000).to_string())
     );

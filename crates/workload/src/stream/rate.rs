@@ -376,7 +376,9 @@ impl RateClients {
             sender.settle_generators(&mut self.generators, were_open, is_crowded);
             *top = Reverse((next, number));
         } else {
-            were_open.into_iter().for_each(|was_open| self.generators.forget(was_open));
+            for was_open in were_open {
+                self.generators.forget(was_open);
+            }
             place.sender = None;
             match &place.upcoming {
                 Some(following) => *top = Reverse((following.span(self.horizon).0, number)),
