@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod model_config;
 pub mod options;
 pub mod policy_file;
+pub mod policy_listing;
 pub mod quantity;
 pub mod resolve;
 pub mod schemas;

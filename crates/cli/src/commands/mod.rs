@@ -5,6 +5,7 @@ mod compose;
 mod convert;
 mod explain;
 mod listing;
+mod policies;
 mod replay;
 mod result_file;
 mod run;
@@ -19,7 +20,7 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 13] = [
+pub(crate) const NAMES: [&str; 14] = [
     "completion",
     "compose",
     "convert",
@@ -27,6 +28,7 @@ pub(crate) const NAMES: [&str; 13] = [
     "hardware",
     "help",
     "models",
+    "policies",
     "presets",
     "replay",
     "run",
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Models(listing::ListingArgs),
     /// List the GPU types that are known by name
     Hardware(listing::ListingArgs),
+    /// List every policy with its rule, its parameters and an example
+    Policies(policies::PoliciesArgs),
     /// List the workload presets
     Presets(listing::ListingArgs),
     /// Print a completion script for a shell
@@ -82,6 +86,7 @@ pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
         Command::Explain(args) => explain::run(args, findings),
         Command::Models(_) => listing::models(findings),
         Command::Hardware(_) => listing::hardware(findings),
+        Command::Policies(args) => policies::run(&args, findings, policies),
         Command::Presets(_) => listing::presets(findings),
         Command::Completion(args) => completion::run(&args, findings, policies),
         Command::Other(words) => {

@@ -11,8 +11,10 @@ pub struct Axis {
     pub name: &'static str,
     /// The flag that chooses a policy, without dashes in front.
     pub flag: &'static str,
-    /// The same as a path of keys in a policy file. The parameters of its policies lie beside the last key.
-    pub key: &'static str,
+    /// The same as a path of keys in a policy file, if it has one. The parameters of its policies lie beside the last key.
+    pub key: Option<&'static str>,
+    /// Flags without which nobody asks these policies.
+    pub needs: &'static str,
     /// What is decided.
     pub summary: &'static str,
     /// The policy that the empty name stands for; empty where there is none.

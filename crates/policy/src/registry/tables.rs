@@ -72,7 +72,8 @@ impl Registry {
                 Axis {
                     name: "admission policy",
                     flag: "admission-policy",
-                    key: "admission.policy",
+                    key: Some("admission.policy"),
+                    needs: "",
                     summary: "Whether a request is let in.",
                     default: "always-admit",
                 },
@@ -89,7 +90,8 @@ impl Registry {
                 Axis {
                     name: "routing policy",
                     flag: "routing-policy",
-                    key: "routing.policy",
+                    key: Some("routing.policy"),
+                    needs: "",
                     summary: "Which instance serves a request.",
                     default: "round-robin",
                 },
@@ -104,7 +106,8 @@ impl Registry {
                 Axis {
                     name: "scorer",
                     flag: "routing-scorers",
-                    key: "routing.scorers",
+                    key: Some("routing.scorers"),
+                    needs: "--routing-policy weighted",
                     summary: "What a router that scores prefers, each criterion with a weight.",
                     default: "",
                 },
@@ -125,7 +128,8 @@ impl Registry {
                 Axis {
                     name: "scheduler",
                     flag: "scheduler",
-                    key: "scheduler",
+                    key: Some("scheduler"),
+                    needs: "",
                     summary: "Order of an instance's wait queue.",
                     default: "fcfs",
                 },
@@ -140,7 +144,8 @@ impl Registry {
                 Axis {
                     name: "preemption policy",
                     flag: "preemption-policy",
-                    key: "preemption.policy",
+                    key: Some("preemption.policy"),
+                    needs: "",
                     summary: "Who gives way when an instance runs out of KV blocks.",
                     default: "fcfs",
                 },
@@ -150,7 +155,8 @@ impl Registry {
                 Axis {
                     name: "saturation detector",
                     flag: "saturation-detector",
-                    key: "flow_control.saturation_detector",
+                    key: Some("flow_control.saturation_detector"),
+                    needs: "--flow-control",
                     summary: "How full the instances are, for the gateway queue.",
                     default: "never",
                 },
@@ -165,7 +171,8 @@ impl Registry {
                 Axis {
                     name: "dispatch order",
                     flag: "dispatch-order",
-                    key: "flow_control.dispatch_order",
+                    key: Some("flow_control.dispatch_order"),
+                    needs: "--flow-control",
                     summary: "Who leaves the gateway queue first.",
                     default: "fifo",
                 },
@@ -179,7 +186,8 @@ impl Registry {
                 Axis {
                     name: "fairness policy",
                     flag: "fairness-policy",
-                    key: "flow_control.fairness_policy",
+                    key: Some("flow_control.fairness_policy"),
+                    needs: "--flow-control",
                     summary: "Which tenant's turn it is in the gateway queue.",
                     default: "global-strict",
                 },
@@ -189,7 +197,8 @@ impl Registry {
                 Axis {
                     name: "usage limit policy",
                     flag: "usage-limit-policy",
-                    key: "usage_limit.policy",
+                    key: Some("usage_limit.policy"),
+                    needs: "--flow-control",
                     summary: "Up to which saturation the gateway queue serves each class.",
                     default: "static-usage-limit",
                 },
@@ -203,7 +212,8 @@ impl Registry {
                 Axis {
                     name: "P/D decider",
                     flag: "pd-decider",
-                    key: "disaggregation.decider",
+                    key: None,
+                    needs: "--prefill-instances 1 --decode-instances 1",
                     summary: "Which requests are split between a prefill and a decode instance.",
                     default: "never",
                 },
@@ -221,7 +231,8 @@ impl Registry {
                 Axis {
                     name: "encode decider",
                     flag: "encode-decider",
-                    key: "disaggregation.encode_decider",
+                    key: None,
+                    needs: "--encode-instances 1",
                     summary: "Which requests go through an encode instance.",
                     default: "never",
                 },
