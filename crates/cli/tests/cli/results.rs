@@ -123,6 +123,9 @@ fn listings_name_what_is_built_in() {
     assert!(succeeded("models").stdout.contains("qwen/qwen3-14b"));
     assert!(succeeded("hardware").stdout.contains("H100"));
     assert!(succeeded("presets").stdout.contains("chatbot"));
+    for format in ["", " --json", " --markdown"] {
+        assert!(succeeded(&format!("policies{format}")).stdout.contains("token-bucket-capacity"));
+    }
 }
 
 fn in_folder(folder: &Path, words: &str) -> Ran {
