@@ -7,7 +7,7 @@ mod support;
 
 use blis_cluster::plan::{AdmissionPlan, Detail, FlowControlPlan, Plan, RoutingPlan, Workload};
 use blis_cluster::run;
-use blis_engine::{CpuTierConfig, InstanceConfig};
+use blis_engine::{Channel, CpuTierConfig, DeviceModel, InstanceConfig, OffloadConfig, OffloadTierConfig};
 use blis_kernel::rng::GoRand;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 use blis_kernel::{InstanceId, Semantics, Tick};
@@ -251,6 +251,12 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
     };
     let prompt_blocks = dice.pick(&[100, 400, 1_100]) / block_tokens;
     let declares_budgets = dice.one_in(2);
+    let cpu_tier = dice.one_in(5).then(|| CpuTierConfig {
+        blocks: dice.between(1, 2 * prompt_blocks) as u32,
+        bandwidth_tokens_per_us: dice.pick(&[0.2, 100.0]),
+        base_latency: Tick::from_us(dice.pick(&[0, 30])),
+    });
+    let offload = (cpu_tier.is_none() && dice.one_in(5)).then(|| Arc::new(chain(dice, prompt_blocks)));
     let instance = InstanceConfig {
         kv_blocks: match dice.between(0, 3) {
             0 => dice.between(1, prompt_blocks),
@@ -269,11 +275,8 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
             SchedulerKind::ReversePriority,
         ]),
         preemption: dice.pick(&[PreemptionKind::Fcfs, PreemptionKind::Priority]),
-        cpu_tier: dice.one_in(5).then(|| CpuTierConfig {
-            blocks: dice.between(1, 2 * prompt_blocks) as u32,
-            bandwidth_tokens_per_us: dice.pick(&[0.2, 100.0]),
-            base_latency: Tick::from_us(dice.pick(&[0, 30])),
-        }),
+        cpu_tier,
+        offload,
         horizon,
         semantics,
     };
@@ -303,6 +306,34 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         detail: Detail::PerRequest,
     };
     (plan, timeout)
+}
+
+/// A chain of up to two devices, for prompts of `prompt_blocks` blocks.
+fn chain(dice: &mut Dice, prompt_blocks: i64) -> OffloadConfig {
+    let devices = dice.between(0, 2);
+    let tiers = (0..devices).map(|_| {
+        let base_latency = Tick::from_us(dice.pick(&[0, 80, 30_000]));
+        let channel = Channel { bytes_per_us: dice.pick(&[1.0, 500.0, 7_000.0]), base_latency };
+        OffloadTierConfig {
+            read_threads: dice.between(1, 16) as u32,
+            write_threads: dice.between(1, 16) as u32,
+            device: DeviceModel {
+                read: channel,
+                write: channel,
+                saturation_depth: dice.pick(&[1, 4]),
+                single_transfer_fraction: dice.pick(&[1.0, 0.3]),
+                jitter_stddev: dice.pick(&[0.0, 0.5]),
+            },
+        }
+    });
+    let tiers = tiers.collect();
+    OffloadConfig {
+        cpu_blocks: dice.between(1, 4 * prompt_blocks) as u64,
+        block_bytes: 65_536,
+        prompt_only: dice.one_in(2),
+        seed: dice.between(0, 1_000),
+        tiers,
+    }
 }
 
 /// A stream that others see differently.
@@ -440,7 +471,8 @@ fn check_endings(plan: &Plan, outcome: &Outcome) {
         RunEnding::Completed => assert_eq!(left, 0, "a completed run leaves nobody behind"),
         RunEnding::HorizonReached => assert!(plan.horizon < Tick::MAX, "there is no horizon"),
         RunEnding::Deadlock(text) => assert!(
-            plan.instance.cpu_tier.is_some() && plan.semantics.reload_without_credit,
+            (plan.instance.cpu_tier.is_some() || plan.instance.offload.is_some())
+                && plan.semantics.reload_without_credit,
             "only reloads that refused allocations leave with waiting requests may end so: {text}"
         ),
     }

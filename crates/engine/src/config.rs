@@ -1,8 +1,10 @@
 //! What an instance is built from.
 
+use crate::kv::offload::OffloadConfig;
 use blis_kernel::{Semantics, Tick};
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::scheduling::SchedulerKind;
+use std::sync::Arc;
 
 /// Limits and policies of one instance.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct InstanceConfig {
     pub preemption: PreemptionKind,
     /// The CPU tier that mirrors full blocks, when there is one.
     pub cpu_tier: Option<CpuTierConfig>,
+    /// The chain of tiers below the GPU, when there is one; not beside a CPU tier.
+    pub offload: Option<Arc<OffloadConfig>>,
     /// No event after this one runs; deadlines beyond it are not scheduled.
     pub horizon: Tick,
     /// Which reading of the mechanisms.

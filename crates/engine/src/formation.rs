@@ -3,7 +3,8 @@
 //! First the running requests, in batch order; then the wait queue. Running requests may evict one another for KV
 //! blocks; nobody is admitted in a step with an eviction.
 
-use crate::instance::{Instance, SlotRef, Step};
+use crate::instance::{Fetching, Instance, SlotRef, Step};
+use crate::kv::FetchAnswer;
 use crate::request::{Ending, Pace, Place};
 use blis_kernel::Tick;
 use blis_latency::{Batch, Prefill};
@@ -22,10 +23,13 @@ impl Instance {
             self.order.sort(self.waiting.make_contiguous());
         }
         self.queue_is_dirty = false;
+        if self.has_chain {
+            self.kv.begin_step(now);
+        }
         let evicted = self.form(now);
         self.counters.queue_length_sum += self.waiting.len() as u64;
         if self.batch.is_empty() && !evicted {
-            self.step = if self.waiting.is_empty() { Step::None } else { Step::Stalled };
+            self.step = if self.waiting.is_empty() { Step::None } else { self.wait(now) };
             return;
         }
         self.lockstep.step_formed();
@@ -37,6 +41,23 @@ impl Instance {
         } else {
             self.step = Step::Running { start: now, end };
         }
+    }
+
+    /// What an instance does whose batch is empty although requests wait.
+    fn wait(&mut self, now: Tick) -> Step {
+        if !self.has_chain {
+            return Step::Stalled;
+        }
+        let empty_step = self.latency.step_time(&Batch::default()).max(Tick::ONE);
+        let until = match self.kv.next_news(empty_step) {
+            _ if self.fetch_found_no_room => now + empty_step,
+            Tick::MAX => return Step::Stalled,
+            // Each of those steps tries again, and counts that.
+            _ if self.semantics.waits_in_empty_steps && self.head_was_refused => now + empty_step,
+            news => news.max(now + Tick::ONE),
+        };
+        let empty_step = self.semantics.waits_in_empty_steps.then_some(empty_step);
+        Step::Fetching(Fetching { since: now, until, empty_step })
     }
 
     /// Duration of the formed step according to the latency model.
@@ -94,6 +115,10 @@ impl Instance {
         } else {
             self.continue_one_by_one(now)
         };
+        if self.has_chain {
+            self.kv.poll_deferrals();
+            (self.fetch_found_no_room, self.head_was_refused) = (false, false);
+        }
         if !evicted {
             self.admit(now, budget);
         }
@@ -380,28 +405,50 @@ impl Instance {
         self.push_waiting(slot, true);
     }
 
-    /// The wait queue, from its head, until somebody does not fit.
+    /// The wait queue, from its head, until somebody does not fit. Those who wait for blocks are passed over.
     fn admit(&mut self, now: Tick, mut budget: u64) {
         let size = u64::from(self.config.block_tokens);
+        let mut passed_over = 0;
         while budget > 0
             && self.batch.len() < self.config.max_num_seqs as usize
-            && let Some(head) = self.waiting.front()
+            && let Some(head) = self.waiting.get(passed_over)
         {
             let slot = head.slot;
+            if self.has_chain && self.kv.is_deferred(slot) {
+                passed_over += 1;
+                continue;
+            }
             let target = self.requests[slot as usize].target;
             let findable =
                 if self.semantics.fully_cached_prompt_is_free { target } else { target.saturating_sub(1) }
                     / size;
             let mut cached = self.kv.cached_blocks(slot, findable as u32);
-            if self.kv.reload_for_admission(slot, cached) > 0 {
+            if self.has_chain {
+                match self.kv.fetch(slot, &self.requests[slot as usize].name, cached, findable as u32) {
+                    FetchAnswer::Nothing => {}
+                    FetchAnswer::Waits => {
+                        passed_over += 1;
+                        continue;
+                    }
+                    FetchAnswer::NoRoom => {
+                        self.fetch_found_no_room = true;
+                        return;
+                    }
+                }
+            }
+            if self.kv.reload_for_admission(slot, cached, findable as u32) > 0 {
                 cached = self.kv.cached_blocks(slot, findable as u32);
             }
             let start = u64::from(cached) * size;
             let tokens = self.chunk(target - start, budget);
             if !self.kv.extend_prefill(slot, start, start + tokens, cached) {
+                self.head_was_refused = true;
                 return;
             }
-            self.waiting.pop_front();
+            if self.has_chain {
+                self.kv.forget_deferral(slot);
+            }
+            self.waiting.remove(passed_over);
             budget -= tokens;
             let request = &mut self.requests[slot as usize];
             request.place = Place::Running;

@@ -3,6 +3,7 @@
 //! At one tick: the step in flight ends, requests enter the wait queue, the next step is formed, deadlines fire.
 
 use crate::config::InstanceConfig;
+use crate::kv::offload::OffloadFigures;
 use crate::kv::{BlockKeys, IndexChange, KvCache};
 use crate::lockstep::Lockstep;
 use crate::request::{Ended, Ending, Pace, Place, Request, Submission, known};
@@ -36,6 +37,30 @@ pub(crate) enum Step {
     },
     /// Requests wait that cannot be admitted; the next event tries again.
     Stalled,
+    /// Requests wait for blocks from below the GPU, and nobody runs.
+    Fetching(Fetching),
+}
+
+/// A wait of an instance with an empty batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fetching {
+    /// The last step, which found nobody to run.
+    pub(crate) since: Tick,
+    /// When there is news of a transfer.
+    pub(crate) until: Tick,
+    /// Length of an empty step, where the wait is made of those (Q11).
+    pub(crate) empty_step: Option<Tick>,
+}
+
+impl Fetching {
+    /// When a step can start at or after `now`, and how many empty ones start before that.
+    pub(crate) fn next_step(&self, now: Tick) -> (Tick, u64) {
+        let Some(length) = self.empty_step.map(Tick::as_us) else { return (now, 0) };
+        let since = self.since.as_us();
+        let count = ((now.as_us() - since) as u64).div_ceil(length as u64).max(1);
+        let at = count.checked_mul(length as u64).and_then(|us| i64::try_from(us).ok());
+        (self.since + at.map_or(Tick::MAX, Tick::from_us), count - 1)
+    }
 }
 
 /// Counters of one instance.
@@ -75,6 +100,12 @@ pub struct Instance {
     pub(crate) token_processing: Tick,
     pub(crate) post_decode: Tick,
     pub(crate) wants_decode_contexts: bool,
+    /// Whether a chain of tiers lies below the GPU.
+    pub(crate) has_chain: bool,
+    /// In the step being formed somebody's blocks could have come from a device, but there was no room for them.
+    pub(crate) fetch_found_no_room: bool,
+    /// In the step being formed blocks were short for somebody.
+    pub(crate) head_was_refused: bool,
 
     pub(crate) clock: Tick,
     pub(crate) step: Step,
@@ -113,18 +144,16 @@ impl Instance {
     pub fn new(config: InstanceConfig, latency: Arc<dyn LatencyModel>) -> Self {
         let semantics = config.semantics;
         Self {
-            kv: KvCache::new(
-                config.kv_blocks,
-                config.block_tokens,
-                semantics.stale_index_delete,
-                config.cpu_tier.map(|tier| (tier, semantics.reload_without_credit)),
-            ),
+            kv: KvCache::new(&config),
             lockstep: Lockstep::new(config.block_tokens),
             order: config.scheduler.order(),
             victim: config.preemption.victim(),
             token_processing: latency.output_token_processing_time(),
             post_decode: latency.post_decode_overhead(),
             wants_decode_contexts: latency.wants_decode_contexts(),
+            has_chain: config.offload.is_some(),
+            fetch_found_no_room: false,
+            head_was_refused: false,
             semantics,
             config,
             latency,
@@ -197,9 +226,14 @@ impl Instance {
         (self.kv.hits(), self.kv.misses())
     }
 
-    /// Blocks that a lower tier evicted per block stored in it.
+    /// Blocks that the CPU tier evicted per block stored in it, or the share of the chain's promotions without room.
     pub fn kv_thrashing_rate(&self) -> f64 {
         self.kv.thrashing_rate()
+    }
+
+    /// What the chain of tiers below the GPU did, if there is one.
+    pub fn offload_figures(&self) -> Option<OffloadFigures> {
+        self.kv.offload_figures()
     }
 
     /// Whether every prompt must come with listed keys.
@@ -277,6 +311,7 @@ impl Instance {
     pub fn next_event_at(&self) -> Tick {
         let step = match self.step {
             Step::Due(at) | Step::Running { end: at, .. } => at,
+            Step::Fetching(wait) => wait.next_step(wait.until).0,
             Step::None | Step::Stalled => Tick::MAX,
         };
         step.min(self.entering.next_at()).min(self.deadlines.next_at())
@@ -315,6 +350,18 @@ impl Instance {
                 self.clock = at;
                 self.run_step(at);
                 return true;
+            }
+            Step::Fetching(wait) => {
+                let (at, empty_steps) = wait.next_step(wait.until);
+                if at < entry && at <= deadline {
+                    if !due(at) {
+                        return false;
+                    }
+                    self.clock = at;
+                    self.count_empty_steps(empty_steps);
+                    self.run_step(at);
+                    return true;
+                }
             }
             _ => {}
         }
@@ -372,10 +419,27 @@ impl Instance {
                 self.deadlines.set(deadline, who);
             }
         }
+        self.stop_fetching(now);
         self.push_waiting(slot, false);
         if matches!(self.step, Step::None | Step::Stalled) {
             self.step = Step::Due(now);
         }
+    }
+
+    /// Something happens to the wait queue: if its requests wait for blocks, the next step at or after `now` does not
+    /// wait for news of those.
+    fn stop_fetching(&mut self, now: Tick) {
+        if let Step::Fetching(wait) = self.step {
+            let (at, empty_steps) = wait.next_step(now);
+            self.count_empty_steps(empty_steps);
+            self.step = Step::Due(at);
+        }
+    }
+
+    /// So many steps were taken in which nothing could happen.
+    fn count_empty_steps(&mut self, count: u64) {
+        self.counters.steps += count;
+        self.counters.queue_length_sum += count * self.waiting.len() as u64;
     }
 
     /// Forgets deadlines of requests that are gone, so that the list follows the requests in flight.
@@ -424,6 +488,9 @@ impl Instance {
             self.withdraw_tokens(slot);
             self.leave_batch(slot);
         } else {
+            // Steps go before deadlines at the same time.
+            let takes_empty_steps = matches!(self.step, Step::Fetching(Fetching { empty_step: Some(_), .. }));
+            self.stop_fetching(if takes_empty_steps { now + Tick::ONE } else { now });
             self.waiting.retain(|w| w.slot != slot);
         }
         self.withdraw(slot, Ending::TimedOut, now);
@@ -434,6 +501,7 @@ impl Instance {
     pub fn evict(&mut self, now: Tick, handle: u32) -> bool {
         let is_it = |slot: u32| self.requests[slot as usize].handle == handle;
         if let Some(at) = self.waiting.iter().position(|waiting| is_it(waiting.slot)) {
+            self.stop_fetching(now);
             let slot = self.waiting.remove(at).expect("a position that was found").slot;
             self.withdraw(slot, Ending::Evicted, now);
         } else if let Some(slot) = self.batch.iter().copied().find(|&slot| is_it(slot)) {
@@ -479,6 +547,9 @@ impl Instance {
 
     pub(crate) fn leave_with(&mut self, slot: u32, ended: Ended) {
         self.kv.forget(slot);
+        if self.has_chain {
+            self.kv.forget_deferral(slot);
+        }
         let request = &mut self.requests[slot as usize];
         request.place = Place::Vacant;
         request.itl = Vec::new();
@@ -488,6 +559,12 @@ impl Instance {
 
     /// Ends the run: every request that is left ends as what it is doing. Returns the simulated end.
     pub fn finish(&mut self) -> Tick {
+        if let Step::Fetching(Fetching { since, until, empty_step: Some(length) }) = self.step {
+            // It took empty steps up to the horizon.
+            let count = (self.config.horizon.min(until) - since).as_us() / length.as_us();
+            self.count_empty_steps(count as u64);
+            self.clock = self.clock.max(since + Tick::from_us(count * length.as_us()));
+        }
         let end = self.clock.max(self.left_at).min(self.config.horizon);
         for slot in std::mem::take(&mut self.batch) {
             self.withdraw_tokens(slot);
@@ -506,7 +583,7 @@ impl Instance {
         self.alone.clear();
         self.forward.clear();
         self.step = Step::None;
-        self.kv.audit();
+        self.kv.audit(true);
         assert_eq!(self.kv.used_blocks(), 0, "an instance without requests holds blocks");
         assert_eq!(self.lockstep.members, 0, "an instance without requests decodes");
         end

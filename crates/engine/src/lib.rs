@@ -1,8 +1,8 @@
 //! One serving instance: wait queue, batch formation, KV cache, steps.
 //!
 //! The engine knows nothing of the cluster: requests are [submitted](Instance::submit), events run up to a point in
-//! time, and requests that left are drained. LoRA adapters and the offload chain will stand beside [`kv`]: adapters as
-//! a gate in admission and a factor on the step time, the chain as another tier below the GPU blocks.
+//! time, and requests that left are drained. LoRA adapters will stand beside [`kv`], as a gate in admission and a
+//! factor on the step time.
 
 pub mod config;
 mod formation;
@@ -14,5 +14,6 @@ mod settle;
 
 pub use config::{CpuTierConfig, InstanceConfig};
 pub use instance::{Counters, Instance};
+pub use kv::offload::{Channel, DeviceModel, OffloadConfig, OffloadFigures, OffloadTierConfig};
 pub use kv::{BlockKeys, IndexChange};
 pub use request::{Ended, Ending, Submission};

@@ -43,7 +43,8 @@ impl Instance {
         self.settle_prefill(end);
         if self.kv.needs_listed_keys() {
             for i in 0..self.batch.len() {
-                self.kv.mirror(self.batch[i]);
+                let slot = self.batch[i];
+                self.kv.mirror(slot, self.requests[slot as usize].input, self.clock);
             }
         }
         if !self.finishing.is_empty() {

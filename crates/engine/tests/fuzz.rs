@@ -6,7 +6,7 @@
 mod common;
 mod naive;
 
-use blis_engine::{CpuTierConfig, Ending};
+use blis_engine::{Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig, OffloadTierConfig};
 use blis_kernel::{Semantics, Tick};
 use blis_latency::LatencyModel;
 use blis_policy::preemption::PreemptionKind;
@@ -59,6 +59,7 @@ fn semantics(dice: &mut Dice) -> Semantics {
         fully_cached_prompt_is_free: dice.one_in(2),
         reload_without_credit: dice.one_in(2),
         stale_index_delete: dice.one_in(2),
+        waits_in_empty_steps: dice.one_in(2),
         regenerate_after_preemption: dice.one_in(2),
         ..corrected
     };
@@ -226,6 +227,7 @@ fn case(seed: u64) -> Case {
         bandwidth_tokens_per_us: dice.pick(&[0.3, 1.0, 100.0]),
         base_latency: Tick::from_us(dice.pick(&[0, 0, 13])),
     });
+    let offload = (cpu_tier.is_none() && dice.one_in(3)).then(|| chain(dice, seed, total));
     let budget = dice.pick(&[1, 4, 10, 40, 100, 1000, 1000]);
     let scenario = Scenario {
         name: format!("seed {seed}"),
@@ -248,6 +250,7 @@ fn case(seed: u64) -> Case {
         ]),
         preemption: dice.pick(&[PreemptionKind::Fcfs, PreemptionKind::Priority]),
         cpu_tier,
+        offload,
         horizon: if dice.one_in(4) { Tick::from_us(dice.between(1, 2000)) } else { Tick::MAX },
         latency,
         priorities: SloTable::default(),
@@ -256,6 +259,39 @@ fn case(seed: u64) -> Case {
     let privacy = dice.pick(&[1, 2, 1000]);
     let private = (0..count).map(|_| dice.one_in(privacy)).collect();
     Case { scenario, semantics: semantics(dice), private }
+}
+
+/// A chain with up to two devices whose transfers are short and long compared with steps, for prompts and answers of
+/// `total` blocks.
+fn chain(dice: &mut Dice, seed: u64, total: i64) -> OffloadConfig {
+    let most = dice.pick(&[2, 4, total, 2 * total]).max(1);
+    let tiers = (0..dice.between(0, 2))
+        .map(|_| {
+            let base_latency = Tick::from_us(dice.pick(&[0, 1, 13, 50, 500]));
+            let channel = |dice: &mut Dice| Channel {
+                bytes_per_us: dice.pick(&[0.1, 1.0, 10.0, 1000.0]),
+                base_latency,
+            };
+            OffloadTierConfig {
+                read_threads: dice.between(1, 3) as u32,
+                write_threads: dice.between(1, 3) as u32,
+                device: DeviceModel {
+                    read: channel(dice),
+                    write: channel(dice),
+                    saturation_depth: dice.pick(&[0, 1, 2, 4]),
+                    single_transfer_fraction: dice.pick(&[1.0, 0.3]),
+                    jitter_stddev: dice.pick(&[0.0, 0.2, 2.0]),
+                },
+            }
+        })
+        .collect();
+    OffloadConfig {
+        cpu_blocks: dice.between(1, most) as u64,
+        block_bytes: dice.pick(&[1, 100]),
+        prompt_only: dice.one_in(2),
+        seed: seed as i64,
+        tiers,
+    }
 }
 
 /// What the two make of a case differently, if anything.
@@ -276,9 +312,10 @@ fn difference(case: &Case) -> Option<String> {
 }
 
 /// Requests that are left over although nothing ends the run. Only a request that waits with blocks of a refused
-/// allocation (Q5, with a CPU tier) may bring that about.
+/// allocation (Q5, with a lower tier) may bring that about.
 fn waits_for_ever(case: &Case, outcome: &Outcome) -> Option<String> {
-    let is_excused = case.scenario.cpu_tier.is_some() && case.semantics.reload_without_credit;
+    let has_lower_tier = case.scenario.cpu_tier.is_some() || case.scenario.offload.is_some();
+    let is_excused = has_lower_tier && case.semantics.reload_without_credit;
     if case.scenario.horizon < Tick::MAX || is_excused {
         return None;
     }
@@ -314,6 +351,7 @@ fn differences(scenario: &Scenario, fast: &Outcome, naive: &Outcome) -> Option<S
     compare("end", format!("{:?}", fast.sim_ended), format!("{:?}", naive.sim_ended));
     compare("hits, misses", format!("{:?}", fast.hits_and_misses), format!("{:?}", naive.hits_and_misses));
     compare("thrashing", fast.thrashing_rate.to_string(), naive.thrashing_rate.to_string());
+    compare("offload", format!("{:?}", fast.offload), format!("{:?}", naive.offload));
     compare("token latencies", format!("{:?}", fast.itl), format!("{:?}", naive.itl));
     compare("views", format!("{:?}", fast.views), format!("{:?}", naive.views));
     (!found.is_empty()).then(|| found.join("\n"))
@@ -358,6 +396,12 @@ fn smaller_cases(case: &Case) -> Vec<Case> {
     }
     offer(&|case| case.scenario.horizon = Tick::MAX);
     offer(&|case| case.scenario.cpu_tier = None);
+    offer(&|case| case.scenario.offload = None);
+    offer(&|case| {
+        if let Some(chain) = &mut case.scenario.offload {
+            chain.tiers.pop();
+        }
+    });
     offer(&|case| case.scenario.max_model_len = 0);
     offer(&|case| case.scenario.long_prefill_token_threshold = 0);
     offer(&|case| case.scenario.max_num_batched_tokens = 1000);

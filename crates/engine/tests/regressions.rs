@@ -3,7 +3,7 @@
 mod common;
 mod naive;
 
-use blis_engine::{CpuTierConfig, Ending};
+use blis_engine::{Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig, OffloadTierConfig};
 use blis_kernel::{Semantics, Tick};
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
@@ -28,6 +28,7 @@ fn scenario(kv_blocks: u32, block_tokens: u32, requests: &[(i64, Runs<'_>, Runs<
         scheduler: SchedulerKind::Fcfs,
         preemption: PreemptionKind::Fcfs,
         cpu_tier: None,
+        offload: None,
         horizon: Tick::MAX,
         latency: Arc::new(Linear { alpha: [0.0; 3], beta: [10.0, 0.0, 0.0], post_decode_us: 0 }),
         priorities: SloTable::default(),
@@ -202,5 +203,66 @@ fn a_request_that_must_recompute_more_than_the_cache_holds_is_dropped() {
         let endings: Vec<_> = outcome.ended.iter().flatten().map(|e| e.ending).collect();
         assert_eq!(endings, [Ending::Unservable, Ending::Completed]);
         s.horizon = Tick::from_us(1000);
+    }
+}
+
+/// A chain with room for `cpu_blocks` in CPU memory and one device that reads at this rate.
+fn chain(cpu_blocks: u64, read_bytes_per_us: f64) -> OffloadConfig {
+    let channel = |bytes_per_us| Channel { bytes_per_us, base_latency: Tick::from_us(50) };
+    OffloadConfig {
+        cpu_blocks,
+        block_bytes: 100,
+        prompt_only: true,
+        seed: 42,
+        tiers: vec![OffloadTierConfig {
+            read_threads: 1,
+            write_threads: 1,
+            device: DeviceModel {
+                read: channel(read_bytes_per_us),
+                write: channel(100.0),
+                saturation_depth: 1,
+                single_transfer_fraction: 1.0,
+                jitter_stddev: 0.0,
+            },
+        }],
+    }
+}
+
+/// A prompt of three blocks, another that takes over the GPU and CPU memory, and the first one again.
+fn a_prompt_comes_back(read_bytes_per_us: f64) -> Scenario {
+    let mut s = scenario(
+        3,
+        4,
+        &[(0, &[(1000, 12)], &[]), (1000, &[(2000, 12)], &[]), (2000, &[(1000, 12), (3000, 1)], &[])],
+    );
+    // The third needs a fourth block, so that its prefix cannot be all of the cache.
+    s.kv_blocks = 4;
+    s.offload = Some(chain(3, read_bytes_per_us));
+    s
+}
+
+#[test]
+fn blocks_come_back_from_a_device_while_the_request_waits() {
+    let s = a_prompt_comes_back(10.0);
+    let outcome = agreed(&s, Semantics::CORRECTED, Scenario::run_listed);
+    let chain = outcome.offload.expect("a chain");
+    assert_eq!((chain.deferrals, chain.given_up, chain.promotions, chain.reloaded_blocks), (1, 0, 1, 2));
+    // Its first block is still on the GPU. One empty step of 10 us to ask, 50 us and two blocks of 10 us to read.
+    assert_eq!(chain.waited, Tick::from_us(10 + 50 + 20));
+    let reference = agreed(&s, Semantics::REFERENCE, Scenario::run_listed);
+    assert_eq!(reference.offload.expect("a chain").waited, Tick::from_us(80), "a multiple of 10 us as well");
+}
+
+/// Law: a wait for blocks ends, though the transfer does not.
+#[test]
+fn a_request_whose_blocks_never_come_goes_on_without_them() {
+    let s = a_prompt_comes_back(1e-300);
+    for semantics in [Semantics::CORRECTED, Semantics::REFERENCE] {
+        let outcome = s.run_listed(semantics);
+        assert_eq!(outcome.counters.completed, 3);
+        let chain = outcome.offload.expect("a chain");
+        assert_eq!((chain.given_up, chain.reloaded_blocks), (1, 0));
+        let waited = chain.waited.as_us();
+        assert!((1_000_000_001..1_000_000_020).contains(&waited), "{waited} us");
     }
 }

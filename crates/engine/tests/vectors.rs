@@ -3,7 +3,7 @@
 mod common;
 mod naive;
 
-use blis_engine::{CpuTierConfig, Ending};
+use blis_engine::{Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig, OffloadTierConfig};
 use blis_kernel::{Semantics, Tick};
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
@@ -34,7 +34,33 @@ fn triple(v: &Value) -> [f64; 3] {
 
 /// What this crate does not model yet.
 fn needs_later_work(vector: &Value) -> bool {
-    vector["config"].get("offload").is_some() || vector["config"].get("lora").is_some()
+    vector["config"].get("lora").is_some()
+}
+
+fn offload(value: &Value) -> OffloadConfig {
+    let tier = |tier: &Value| {
+        let base_latency = Tick::from_us(tier["base_us"].as_f64().unwrap().round() as i64);
+        let channel = |key: &str| Channel { bytes_per_us: tier[key].as_f64().unwrap(), base_latency };
+        OffloadTierConfig {
+            read_threads: tier["n_read"].as_u64().unwrap() as u32,
+            write_threads: tier["n_write"].as_u64().unwrap() as u32,
+            device: DeviceModel {
+                read: channel("read_bytes_per_us"),
+                write: channel("write_bytes_per_us"),
+                saturation_depth: tier["saturation_queue_depth"].as_u64().unwrap() as u32,
+                single_transfer_fraction: tier["single_transfer_fraction"].as_f64().unwrap(),
+                jitter_stddev: tier["jitter_stddev"].as_f64().unwrap(),
+            },
+        }
+    };
+    let block_bytes = value["per_block_bytes"].as_u64().unwrap();
+    OffloadConfig {
+        cpu_blocks: value["cpu_bytes"].as_u64().unwrap() / block_bytes,
+        block_bytes,
+        prompt_only: value["prompt_only"].as_bool().unwrap(),
+        seed: 42,
+        tiers: value["tiers"].as_array().unwrap().iter().map(tier).collect(),
+    }
 }
 
 fn scenario(vector: &Value) -> Scenario {
@@ -70,6 +96,7 @@ fn scenario(vector: &Value) -> Scenario {
             bandwidth_tokens_per_us: config["kv_transfer_bandwidth"].as_f64().unwrap(),
             base_latency: Tick::from_us(int("kv_transfer_base_latency")),
         }),
+        offload: config.get("offload").map(offload),
         horizon: config.get("horizon_us").map_or(Tick::MAX, |h| Tick::from_us(h.as_i64().unwrap())),
         latency: Arc::new(Linear {
             alpha: triple(&vector["latency"]["alpha"]),

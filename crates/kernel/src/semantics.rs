@@ -22,6 +22,9 @@ pub struct Semantics {
     /// Q8: recycling a block removes its hash from the index even when a newer block carries the same hash.
     /// Corrected: only the block that the index names is removed.
     pub stale_index_delete: bool,
+    /// Q11: an instance whose requests all wait for blocks from below the GPU looks for news once per empty step.
+    /// Corrected: it goes on when the blocks are there.
+    pub waits_in_empty_steps: bool,
     /// Q14: a preempted request generates all its output again. Corrected: what it had generated becomes part of
     /// the prompt that it recomputes.
     pub regenerate_after_preemption: bool,
@@ -58,6 +61,7 @@ impl Semantics {
         fully_cached_prompt_is_free: false,
         reload_without_credit: false,
         stale_index_delete: false,
+        waits_in_empty_steps: false,
         regenerate_after_preemption: false,
         kv_blocks_from_whole_group: false,
         fp8_rate_for_any_byte: false,
@@ -76,6 +80,7 @@ impl Semantics {
         fully_cached_prompt_is_free: true,
         reload_without_credit: true,
         stale_index_delete: true,
+        waits_in_empty_steps: true,
         regenerate_after_preemption: true,
         kv_blocks_from_whole_group: true,
         fp8_rate_for_any_byte: true,

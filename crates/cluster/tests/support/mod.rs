@@ -39,6 +39,7 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
             scheduler: SchedulerKind::Fcfs,
             preemption: PreemptionKind::Fcfs,
             cpu_tier: None,
+            offload: None,
             horizon: Tick::MAX,
             semantics: Semantics::CORRECTED,
         },

@@ -13,11 +13,15 @@
 
 mod cpu_tier;
 mod free_list;
+mod lower;
+pub mod offload;
+mod recency;
 
-use crate::config::CpuTierConfig;
+use crate::config::InstanceConfig;
 use blis_kernel::Tick;
-use cpu_tier::CpuTier;
 use free_list::{EntryId, FreeList, NONE, Taken};
+pub use lower::FetchAnswer;
+use lower::Lower;
 use rustc_hash::FxHashMap;
 
 /// How a prompt's blocks are named.
@@ -107,7 +111,9 @@ pub struct KvCache {
     blocks: Vec<Block>,
     index: FxHashMap<u64, u32>,
     holds: Vec<Hold>,
-    cpu: Option<CpuTier>,
+    lower: Option<Lower>,
+    /// Whether every allocation reloads for itself, and not only an admission (Q5).
+    reloads_in_allocations: bool,
     hits: u64,
     misses: u64,
     journal: Option<Vec<IndexChange>>,
@@ -115,22 +121,18 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache of `capacity` blocks. A CPU tier comes with whether it reloads in every allocation (Q5).
-    pub fn new(
-        capacity: u32,
-        block_tokens: u32,
-        stale_index_delete: bool,
-        cpu: Option<(CpuTierConfig, bool)>,
-    ) -> Self {
+    /// The empty cache of an instance.
+    pub fn new(config: &InstanceConfig) -> Self {
         Self {
-            capacity,
-            block_tokens,
-            stale_index_delete,
-            free: FreeList::new(capacity),
+            capacity: config.kv_blocks,
+            block_tokens: config.block_tokens,
+            stale_index_delete: config.semantics.stale_index_delete,
+            free: FreeList::new(config.kv_blocks),
             blocks: Vec::new(),
             index: FxHashMap::default(),
             holds: Vec::new(),
-            cpu: cpu.map(|(config, in_allocations)| CpuTier::new(config, in_allocations, block_tokens)),
+            lower: Lower::new(config),
+            reloads_in_allocations: config.semantics.reload_without_credit,
             hits: 0,
             misses: 0,
             journal: None,
@@ -176,24 +178,25 @@ impl KvCache {
         self.hits
     }
 
-    /// Blocks taken anew, plus allocations that found nothing in the CPU tier either.
+    /// Blocks taken anew, plus allocations that found nothing in a lower tier either.
     pub fn misses(&self) -> u64 {
-        self.misses + self.cpu.as_ref().map_or(0, CpuTier::misses)
+        self.misses + self.lower.as_ref().map_or(0, Lower::misses)
     }
 
-    /// Blocks that the CPU tier evicted per block stored in it; 0 without one.
+    /// Blocks that the CPU tier evicted per block stored in it, or promotions of the chain that found no room, per
+    /// promotion wanted; 0 without either.
     pub fn thrashing_rate(&self) -> f64 {
-        self.cpu.as_ref().map_or(0.0, CpuTier::thrashing_rate)
+        self.lower.as_ref().map_or(0.0, Lower::thrashing_rate)
     }
 
     /// Whether every prompt must come with keys, because a lower tier looks at them.
     pub fn needs_listed_keys(&self) -> bool {
-        self.cpu.is_some()
+        self.lower.is_some()
     }
 
     /// The transfer latency of reloads since the last call.
     pub fn take_transfer_latency(&mut self) -> Tick {
-        self.cpu.as_mut().map_or(Tick::ZERO, CpuTier::take_latency)
+        self.lower.as_mut().map_or(Tick::ZERO, Lower::take_latency)
     }
 
     /// Starts to keep account of a request. A slot is free again after [`Self::forget`].
@@ -205,7 +208,7 @@ impl KvCache {
         assert!(matches!(self.holds[slot], Hold::Vacant), "slot {slot} is registered twice");
         self.holds[slot] = match keys {
             BlockKeys::Leading(keys) => {
-                assert!(self.cpu.is_none(), "a lower tier needs keys");
+                assert!(self.lower.is_none(), "a lower tier needs keys");
                 let head = (!keys.is_empty()).then(|| Box::new(Head { keys, blocks: Vec::new(), full: 0 }));
                 Hold::Private { head, tokens: 0, blocks: 0, saved: NONE, findable_blocks: 0, detached: false }
             }
@@ -296,7 +299,7 @@ impl KvCache {
     ///
     /// `from` must be what the request holds plus what it claims; with `from == to` nothing happens (Q4).
     pub fn extend_prefill(&mut self, slot: u32, from: u64, to: u64, cached: u32) -> bool {
-        if self.cpu.is_some() {
+        if self.lower.is_some() {
             return self.extend_tiered(slot, from, to, cached, true);
         }
         self.extend_gpu(slot, from, to - from, cached, true)
@@ -304,7 +307,7 @@ impl KvCache {
 
     /// Stores the token at `position`, a generated one. Returns false, with nothing changed, when blocks are short.
     pub fn extend_decode(&mut self, slot: u32, position: u64) -> bool {
-        if self.cpu.is_some() {
+        if self.lower.is_some() {
             return self.extend_tiered(slot, position, position + 1, 0, false);
         }
         self.extend_gpu(slot, position, 1, 0, false)
@@ -639,11 +642,13 @@ impl KvCache {
         self.take(count);
     }
 
-    /// Checks that every block is either free or held, and counted as often as it is held.
+    /// Checks that every block is either free or held, and counted as often as it is held, and the same of the chain
+    /// below. `is_over`: nobody may be waiting for blocks any more.
     ///
     /// # Panics
     /// When it is not.
-    pub fn audit(&self) {
+    pub fn audit(&self, is_over: bool) {
+        self.audit_chain(is_over);
         let mut references = vec![0u32; self.blocks.len()];
         let mut private = 0u64;
         for hold in &self.holds {

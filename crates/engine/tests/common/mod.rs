@@ -3,7 +3,8 @@
 #![allow(dead_code, missing_docs, clippy::missing_panics_doc, unreachable_pub)]
 
 use blis_engine::{
-    BlockKeys, Counters, CpuTierConfig, Ended, IndexChange, Instance, InstanceConfig, Submission,
+    BlockKeys, Counters, CpuTierConfig, Ended, IndexChange, Instance, InstanceConfig, OffloadConfig,
+    OffloadFigures, Submission,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::{Batch, LatencyModel};
@@ -132,6 +133,7 @@ pub struct Scenario {
     pub scheduler: SchedulerKind,
     pub preemption: PreemptionKind,
     pub cpu_tier: Option<CpuTierConfig>,
+    pub offload: Option<OffloadConfig>,
     pub horizon: Tick,
     pub latency: Arc<dyn LatencyModel>,
     pub priorities: SloTable,
@@ -160,6 +162,7 @@ pub struct Outcome {
     pub sim_ended: Tick,
     pub hits_and_misses: (u64, u64),
     pub thrashing_rate: f64,
+    pub offload: Option<OffloadFigures>,
     /// Inter-token latencies of the completed requests, µs → count.
     pub itl: Vec<(i64, u64)>,
     /// At each submission, just before it.
@@ -201,6 +204,7 @@ impl Scenario {
             scheduler: self.scheduler,
             preemption: self.preemption,
             cpu_tier: self.cpu_tier,
+            offload: self.offload.clone().map(Arc::new),
             horizon: self.horizon,
             semantics,
         }
@@ -267,8 +271,10 @@ impl Scenario {
             let keys = block_keys(&request.input, &request.output, self.block_tokens);
             let can_be_mixed = shared_tokens == 0 || instance.mixes_blocks();
             let prompt_blocks = request.input.len() / self.block_tokens as usize;
-            let is_private =
-                self.cpu_tier.is_none() && private(handle) && can_be_mixed && shared_blocks <= prompt_blocks;
+            let is_private = !instance.needs_listed_keys()
+                && private(handle)
+                && can_be_mixed
+                && shared_blocks <= prompt_blocks;
             views.push(View {
                 queue_depth: instance.queue_depth(),
                 batch_size: instance.batch_size(),
@@ -305,6 +311,7 @@ impl Scenario {
             sim_ended,
             hits_and_misses: instance.cache_hits_and_misses(),
             thrashing_rate: instance.kv_thrashing_rate(),
+            offload: instance.offload_figures(),
             itl: instance.inter_token_latencies().counts().map(|(t, n)| (t.as_us(), n)).collect(),
             views,
         }

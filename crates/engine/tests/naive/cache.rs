@@ -1,12 +1,14 @@
 //! The KV cache with every block and every token spelled out: reference counts, contents, a free list, and the CPU
 //! tier that mirrors it.
 
-use blis_engine::CpuTierConfig;
+use super::chain::{Chain, Place};
+use crate::common::Scenario;
+use blis_engine::OffloadFigures;
 use blis_kernel::Semantics;
 use std::collections::BTreeMap;
 
 /// A chained block key: the number of (key of the block before, tokens) in the order of first use; 0 is no key.
-type Key = usize;
+pub type Key = usize;
 
 #[derive(Clone, Debug, Default)]
 struct Block {
@@ -55,6 +57,7 @@ pub struct Cache {
     key_numbers: BTreeMap<(Key, Vec<u32>), Key>,
     stale_delete: bool,
     tier: Option<Tier>,
+    pub chain: Option<Chain>,
     reloads_in_allocations: bool,
     hits: u64,
     misses: u64,
@@ -62,7 +65,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    pub fn new(blocks: u32, size: u32, tier: Option<CpuTierConfig>, semantics: Semantics) -> Self {
+    pub fn new(scenario: &Scenario, semantics: Semantics) -> Self {
+        let (blocks, size) = (scenario.kv_blocks, scenario.block_tokens);
         Self {
             size: size as usize,
             blocks: vec![Block::default(); blocks as usize],
@@ -72,7 +76,8 @@ impl Cache {
             key_numbers: BTreeMap::new(),
             stale_delete: semantics.stale_index_delete,
             reloads_in_allocations: semantics.reload_without_credit,
-            tier: tier.map(|t| Tier {
+            chain: scenario.offload.clone().map(Chain::new),
+            tier: scenario.cpu_tier.map(|t| Tier {
                 capacity: t.blocks as usize,
                 tokens_per_us: t.bandwidth_tokens_per_us,
                 base_us: t.base_latency.as_us(),
@@ -101,14 +106,25 @@ impl Cache {
 
     /// Hits, and misses of both levels.
     pub fn hits_and_misses(&self) -> (u64, u64) {
-        (self.hits, self.misses + self.tier.as_ref().map_or(0, |t| t.misses))
+        let tier = self.tier.as_ref().map_or(0, |t| t.misses);
+        (self.hits, self.misses + tier + self.chain.as_ref().map_or(0, |chain| chain.figures.misses))
     }
 
     pub fn thrashing_rate(&self) -> f64 {
+        if let Some(chain) = &self.chain {
+            let refused = chain.figures.refused_promotions as f64;
+            let all = refused + chain.figures.promotions as f64;
+            return if all > 0.0 { refused / all } else { 0.0 };
+        }
         match &self.tier {
             Some(t) if t.stored > 0 => t.evicted as f64 / t.stored as f64,
             _ => 0.0,
         }
+    }
+
+    pub fn offload_figures(&self) -> Option<OffloadFigures> {
+        let chain = self.chain.as_ref()?;
+        Some(OffloadFigures { cpu_blocks: chain.held() as u64, ..chain.figures.clone() })
     }
 
     pub fn take_transfer_us(&mut self) -> i64 {
@@ -162,13 +178,16 @@ impl Cache {
 
     /// 11.4, and 12.1 before it: room for tokens `from .. to`. False, with the GPU level unchanged, when refused.
     pub fn allocate(&mut self, who: Prompt<'_>, from: usize, to: usize, cached: &[usize]) -> bool {
-        if self.tier.is_none() {
+        if self.tier.is_none() && self.chain.is_none() {
             return self.allocate_gpu(who, from, to, cached);
         }
-        if !self.reloads_in_allocations || self.reload(who, cached, self.free.len()) == 0 {
+        let end = self.full_blocks(who.prompt()).len();
+        if !self.reloads_in_allocations || self.reload(who, cached, end, self.free.len()) == 0 {
             let accepted = self.allocate_gpu(who, from, to, cached);
-            if !accepted {
-                self.tier.as_mut().expect("a tier").misses += 1;
+            match (&mut self.tier, &mut self.chain) {
+                (Some(tier), _) if !accepted => tier.misses += 1,
+                (_, Some(chain)) if !accepted => chain.figures.misses += 1,
+                _ => {}
             }
             return accepted;
         }
@@ -251,9 +270,10 @@ impl Cache {
         }
     }
 
-    /// Q5 corrected: the reload comes once, before a prefill is sized, and spares the cached blocks in front.
-    pub fn reload_for_admission(&mut self, who: Prompt<'_>, cached: &[usize]) {
-        if self.tier.is_none() || self.reloads_in_allocations {
+    /// Q5 corrected: the reload comes once, before a prefill is sized, spares the cached blocks in front, and brings only
+    /// blocks that can be used: those before block `end`.
+    pub fn reload_for_admission(&mut self, who: Prompt<'_>, cached: &[usize], end: usize) {
+        if (self.tier.is_none() && self.chain.is_none()) || self.reloads_in_allocations {
             return;
         }
         let mut most = self.free.len();
@@ -264,11 +284,66 @@ impl Cache {
                 most -= 1;
             }
         }
-        self.reload(who, cached, most);
+        self.reload(who, cached, end, most);
     }
 
-    /// 12.1: prompt blocks that only the tier holds come back into free blocks, at most `most`. Returns how many.
-    fn reload(&mut self, who: Prompt<'_>, cached: &[usize], most: usize) -> usize {
+    /// The keys of the prompt's blocks from `start` up to `end`, with their tokens.
+    fn keys_from<'a>(
+        &mut self,
+        who: Prompt<'a>,
+        mut before: Key,
+        start: usize,
+        end: usize,
+    ) -> Vec<(Key, &'a [u32])> {
+        let blocks: Vec<&'a [u32]> = who.chain[..who.target].chunks_exact(self.size).collect();
+        let mut keys = Vec::new();
+        for tokens in blocks.into_iter().take(end).skip(start) {
+            before = self.key(before, tokens);
+            keys.push((before, tokens));
+        }
+        keys
+    }
+
+    /// The leading keys that this device holds and nothing above it.
+    fn run_on(&self, tier: usize, keys: &[(Key, &[u32])]) -> Vec<Key> {
+        let chain = self.chain.as_ref().expect("a chain");
+        keys.iter()
+            .map(|&(key, _)| key)
+            .take_while(|key| !self.index.contains_key(key) && chain.place(*key) == Place::Device(tier))
+            .collect()
+    }
+
+    /// 13.5: whether the request must wait for blocks below block `end`. `None`: it need not. `Some(false)`: it need
+    /// not, as there is no room, but not in this step.
+    pub fn fetch(&mut self, who: Prompt<'_>, name: &str, cached: &[usize], end: usize) -> Option<bool> {
+        let before = cached.last().map_or(0, |&id| self.blocks[id].key);
+        let has_devices = self.chain.as_ref()?.has_devices();
+        let owns = self.owned.get(&who.request).is_some_and(|own| !own.is_empty());
+        if !has_devices || owns || self.chain.as_ref()?.record(who.request) == Some(false) {
+            return None;
+        }
+        let keys = self.keys_from(who, before, cached.len(), end);
+        for (i, &(key, _)) in keys.iter().enumerate() {
+            if self.index.contains_key(&key) {
+                continue;
+            }
+            let chain = self.chain.as_mut()?;
+            return match chain.place(key) {
+                Place::Cpu => continue,
+                Place::Nowhere => None,
+                Place::Arriving => Some(chain.defer(who.request, name, None, vec![key])),
+                Place::Device(tier) => {
+                    let run = self.run_on(tier, &keys[i..]);
+                    Some(self.chain.as_mut()?.defer(who.request, name, Some(tier), run))
+                }
+            };
+        }
+        None
+    }
+
+    /// 12.1 and 13.5: prompt blocks that only a lower tier holds come back into free blocks, at most `most`, from
+    /// before block `end`. Returns how many.
+    fn reload(&mut self, who: Prompt<'_>, cached: &[usize], end: usize, most: usize) -> usize {
         let own = self.owned.get(&who.request).cloned().unwrap_or_default();
         let mut start = cached.len();
         let mut before = cached.last().map_or(0, |&id| self.blocks[id].key);
@@ -277,19 +352,31 @@ impl Cache {
             before = self.blocks[own[own.len() - 1]].key;
         }
         let mut reloaded = 0;
-        for tokens in self.full_blocks(who.prompt()).into_iter().skip(start) {
-            let key = self.key(before, tokens);
-            before = key;
+        let keys = self.keys_from(who, before, start, end);
+        for (i, &(key, tokens)) in keys.iter().enumerate() {
             if self.index.contains_key(&key) {
                 continue;
             }
-            let tier = self.tier.as_mut().expect("a tier");
-            if !tier.keys.contains(&key) || reloaded == most {
-                break;
+            if let Some(chain) = &mut self.chain {
+                if let Place::Device(tier) = chain.place(key) {
+                    let run = self.run_on(tier, &keys[i..]);
+                    self.chain.as_mut().expect("a chain").promote(tier, &run);
+                    break;
+                }
+                if chain.place(key) != Place::Cpu || reloaded == most {
+                    break;
+                }
+                chain.touch(key);
+                chain.figures.reloaded_blocks += 1;
             }
-            tier.keys.retain(|&k| k != key);
-            tier.keys.push(key);
-            tier.pending_us += tier.base_us + (self.size as f64 / tier.tokens_per_us).ceil() as i64;
+            if let Some(tier) = &mut self.tier {
+                if !tier.keys.contains(&key) || reloaded == most {
+                    break;
+                }
+                tier.keys.retain(|&k| k != key);
+                tier.keys.push(key);
+                tier.pending_us += tier.base_us + (self.size as f64 / tier.tokens_per_us).ceil() as i64;
+            }
             let id = self.take_head();
             self.blocks[id].content = tokens.to_vec();
             self.blocks[id].key = key;
@@ -318,7 +405,18 @@ impl Cache {
     }
 
     /// 12.3: copies of a request's full blocks.
-    pub fn mirror(&mut self, request: usize) {
+    pub fn mirror(&mut self, request: usize, input: usize, now: i64) {
+        if let Some(chain) = &mut self.chain {
+            chain.now = now;
+            let own = self.owned.get(&request).cloned().unwrap_or_default();
+            let count = if chain.prompt_only() { own.len().min(input / self.size) } else { own.len() };
+            for id in own.into_iter().take(count) {
+                let block = &self.blocks[id];
+                if block.content.len() == self.size && block.key != 0 {
+                    chain.store(block.key);
+                }
+            }
+        }
         let Some(tier) = &mut self.tier else { return };
         for &id in self.owned.get(&request).into_iter().flatten() {
             let block = &self.blocks[id];
@@ -345,6 +443,9 @@ impl Cache {
             let listed = self.free.iter().filter(|&&f| f == id).count();
             assert_eq!(block.count as usize, owners, "block {id} is counted wrong");
             assert_eq!(listed, usize::from(owners == 0), "block {id} is lost or listed twice");
+        }
+        if let Some(chain) = &self.chain {
+            chain.check();
         }
     }
 }

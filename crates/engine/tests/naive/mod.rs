@@ -5,6 +5,7 @@
 #![allow(missing_docs, clippy::missing_panics_doc, unreachable_pub)]
 
 pub mod cache;
+pub mod chain;
 mod step;
 
 use crate::common::{MOST_TICKS, Outcome, Scenario, View};
@@ -48,9 +49,13 @@ struct Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Arrival(usize),
-    StepEnd { start: i64 },
+    StepEnd {
+        start: i64,
+    },
     Queued(usize),
     Step,
+    /// A step, if none started since the one of this number.
+    Look(u64),
     Left,
     Timeout(usize),
 }
@@ -61,7 +66,7 @@ impl Event {
             Self::Arrival(_) => 0,
             Self::StepEnd { .. } => 1,
             Self::Queued(_) => 2,
-            Self::Step => 3,
+            Self::Step | Self::Look(_) => 3,
             Self::Left => 5,
             Self::Timeout(_) => 6,
         }
@@ -80,6 +85,8 @@ pub struct Naive<'a> {
     batch: Vec<usize>,
     /// A step or the end of one is among the events.
     step_pending: bool,
+    /// In the step being formed a fetch was refused.
+    fetch_found_no_room: bool,
     cache: Cache,
     counters: Counters,
     itl: BTreeMap<i64, u64>,
@@ -129,7 +136,8 @@ impl<'a> Naive<'a> {
             queue: Vec::new(),
             batch: Vec::new(),
             step_pending: false,
-            cache: Cache::new(scenario.kv_blocks, scenario.block_tokens, scenario.cpu_tier, semantics),
+            fetch_found_no_room: false,
+            cache: Cache::new(scenario, semantics),
             counters: Counters::default(),
             itl: BTreeMap::new(),
             ended: vec![None; requests.len()],
@@ -165,13 +173,18 @@ impl<'a> Naive<'a> {
             {
                 continue;
             }
+            if let Event::Look(steps) = event
+                && (self.step_pending || self.counters.steps != steps || self.queue.is_empty())
+            {
+                continue;
+            }
             assert!(at >= self.clock, "the clock goes backwards");
             self.clock = at;
             match event {
                 Event::Arrival(r) => self.arrive(r, at),
                 Event::StepEnd { start } => self.finish_step(start, at),
                 Event::Queued(r) => self.enqueue(r, at),
-                Event::Step => self.step(at),
+                Event::Step | Event::Look(_) => self.step(at),
                 Event::Left => {}
                 Event::Timeout(r) => self.time_out(r, at),
             }
@@ -273,6 +286,9 @@ impl<'a> Naive<'a> {
     fn end_as(&mut self, r: usize, ended: Ended) {
         assert!(self.ended[r].is_none(), "request {r} ends twice");
         self.requests[r].state = State::Gone;
+        if let Some(chain) = &mut self.cache.chain {
+            chain.forget(r);
+        }
         self.order.push(r);
         self.ended[r] = Some(ended);
     }
@@ -308,6 +324,7 @@ impl<'a> Naive<'a> {
             sim_ended: Tick::from_us(sim_ended),
             hits_and_misses: self.cache.hits_and_misses(),
             thrashing_rate: self.cache.thrashing_rate(),
+            offload: self.cache.offload_figures(),
             itl: self.itl.into_iter().collect(),
             views: self.views,
         }

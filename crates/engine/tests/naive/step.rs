@@ -17,10 +17,15 @@ impl Naive<'_> {
         }
         self.counters.steps += 1;
         self.sort_queue();
+        self.fetch_found_no_room = false;
+        if let Some(chain) = &mut self.cache.chain {
+            chain.begin_step(now);
+        }
         let anybody_evicted = self.form_batch(now);
         self.counters.queue_length_sum += self.queue.len() as u64;
         if self.batch.is_empty() && !anybody_evicted {
-            // Q11: whoever waits does so for the next event.
+            // Q11: whoever waits does so for the next event, or for blocks on their way.
+            self.wait_for_blocks(now);
             return;
         }
         let model_us = self.step_time();
@@ -34,6 +39,22 @@ impl Naive<'_> {
         }
     }
 
+    /// 13.6: an empty batch, and requests that wait.
+    fn wait_for_blocks(&mut self, now: i64) {
+        let look = self.scenario.latency.step_time(&Batch::default()).as_us().max(1);
+        let Some(chain) = &self.cache.chain else { return };
+        let news = if self.fetch_found_no_room { Some(now + look) } else { chain.next_news(look) };
+        if self.queue.is_empty() || news.is_none() {
+            return;
+        }
+        if self.semantics.waits_in_empty_steps {
+            self.schedule_step(now + look);
+        } else {
+            let at = news.expect("news").max(now + 1);
+            self.schedule(at, Event::Look(self.counters.steps));
+        }
+    }
+
     /// The step that began at `start` is over.
     pub(super) fn finish_step(&mut self, start: i64, now: i64) {
         self.step_pending = false;
@@ -44,7 +65,7 @@ impl Naive<'_> {
     fn have_effects(&mut self, start: i64, end: i64) {
         self.execute(start, end);
         for r in self.batch.clone() {
-            self.cache.mirror(r);
+            self.cache.mirror(r, self.requests[r].input, self.clock);
         }
         self.complete(end);
         if !self.batch.is_empty() || !self.queue.is_empty() {
@@ -80,6 +101,9 @@ impl Naive<'_> {
         }
         let mut budget = self.scenario.max_num_batched_tokens as usize;
         let anybody_evicted = self.continue_running(now, &mut budget);
+        if let Some(chain) = &mut self.cache.chain {
+            chain.poll();
+        }
         if !anybody_evicted {
             self.admit(now, budget);
         }
@@ -236,12 +260,36 @@ impl Naive<'_> {
     /// 7.3.
     fn admit(&mut self, now: i64, mut budget: usize) {
         let size = self.scenario.block_tokens as usize;
-        while self.batch.len() < self.scenario.max_num_seqs as usize && !self.queue.is_empty() && budget > 0 {
-            let r = self.queue[0];
+        let mut skipped = 0;
+        while self.batch.len() < self.scenario.max_num_seqs as usize
+            && self.queue.len() > skipped
+            && budget > 0
+        {
+            let r = self.queue[skipped];
+            if self.cache.chain.as_ref().is_some_and(|chain| chain.record(r) == Some(true)) {
+                skipped += 1;
+                continue;
+            }
             let cached = self.cached_prefix(r);
             let request = &self.requests[r];
             let who = Prompt { request: r, chain: &request.chain, target: request.target, in_prefill: true };
-            self.cache.reload_for_admission(who, &cached);
+            let usable = if self.semantics.fully_cached_prompt_is_free {
+                request.target
+            } else {
+                request.target.saturating_sub(1)
+            };
+            match self.cache.fetch(who, &self.scenario.requests[r].id, &cached, usable / size) {
+                None => {}
+                Some(true) => {
+                    skipped += 1;
+                    continue;
+                }
+                Some(false) => {
+                    self.fetch_found_no_room = true;
+                    return;
+                }
+            }
+            self.cache.reload_for_admission(who, &cached, usable / size);
             let cached = self.cached_prefix(r);
             let start = cached.len() * size;
             let request = &self.requests[r];
@@ -250,8 +298,11 @@ impl Naive<'_> {
             if !self.cache.allocate(who, start, start + n, &cached) {
                 return;
             }
+            if let Some(chain) = &mut self.cache.chain {
+                chain.forget(r);
+            }
             budget -= n;
-            self.queue.remove(0);
+            self.queue.remove(skipped);
             self.batch.push(r);
             let arrival = self.scenario.requests[r].arrival_us;
             let request = &mut self.requests[r];
