@@ -15,8 +15,8 @@ use crate::signals::Signals;
 use blis_engine::{BlockKeys, Ended, Ending, Instance, Submission};
 use blis_kernel::{InstanceId, Tick, TimerQueue};
 use blis_metrics::{
-    InstanceFigures, Options, Outcome, Recorder, RequestEnding, RequestRecord, RunEnding, RunFigures,
-    SessionPlace,
+    InstanceFigures, OffloadFigures, Options, Outcome, Recorder, RequestEnding, RequestRecord, RunEnding,
+    RunFigures, SessionPlace,
 };
 use blis_policy::admission::{Admission, AdmissionView, Decision, TenantBudget};
 use blis_policy::registry::Setup;
@@ -553,6 +553,7 @@ impl<'a> Cluster<'a> {
                 cache_hits,
                 cache_misses,
                 kv_thrashing_rate: instance.kv_thrashing_rate(),
+                offload: instance.offload_figures().as_ref().map(offload_figures),
                 kv_blocks: self.plan.instance.kv_blocks,
                 peak_kv_blocks: counters.peak_kv_blocks,
             });
@@ -592,6 +593,22 @@ impl<'a> Cluster<'a> {
             trace,
             decisions: decisions.flatten(),
         })
+    }
+}
+
+/// What reports need of a chain of KV tiers.
+fn offload_figures(chain: &blis_engine::OffloadFigures) -> OffloadFigures {
+    OffloadFigures {
+        stored_blocks: chain.stored_blocks,
+        skipped_blocks: chain.skipped_blocks,
+        reloaded_blocks: chain.reloaded_blocks,
+        cpu_evictions: chain.cpu_evictions,
+        promotions: chain.promotions,
+        refused_promotions: chain.refused_promotions,
+        deferrals: chain.deferrals,
+        given_up: chain.given_up,
+        waited: chain.waited,
+        devices: chain.devices.iter().map(|device| (device.blocks_read, device.blocks_written)).collect(),
     }
 }
 

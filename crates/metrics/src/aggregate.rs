@@ -2,6 +2,7 @@
 
 use crate::column::DurationColumn;
 use crate::distribution::Distribution;
+use crate::offload::OffloadFigures;
 use crate::record::{RequestEnding, RequestRecord};
 use blis_kernel::stats::WeightedDurations;
 use blis_kernel::{DurationHistogram, Tick};
@@ -29,8 +30,11 @@ pub struct InstanceFigures {
     pub cache_hits: u64,
     /// KV blocks that had to be computed.
     pub cache_misses: u64,
-    /// Evictions from the CPU tier per block mirrored to it; 0 without that tier.
+    /// Evictions from the CPU tier per block mirrored to it, or the share of a chain's promotions that found no room; 0
+    /// without either.
     pub kv_thrashing_rate: f64,
+    /// What its chain of KV tiers did, if it has one.
+    pub offload: Option<OffloadFigures>,
     /// KV blocks that it has.
     pub kv_blocks: u32,
     /// Most of them in use at once.

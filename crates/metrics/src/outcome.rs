@@ -4,6 +4,7 @@ use crate::aggregate::Aggregate;
 use crate::breakdown::{ClassFigures, ModelFigures, Tenants};
 use crate::decisions::Decisions;
 use crate::goodput::Goodput;
+use crate::offload::OffloadFigures;
 use crate::record::{Labels, RequestRecord};
 use crate::saturation::Saturation;
 use crate::sessions::SessionFigures;
@@ -133,7 +134,8 @@ pub struct KvFigures {
     pub preemption_rate: f64,
     /// Share of KV blocks found in the cache, unweighted mean over instances.
     pub cache_hit_rate: f64,
-    /// Evictions from the CPU tier per block mirrored to it, unweighted mean over instances.
+    /// Evictions from the CPU tier per block mirrored to it, or the share of the chain's promotions that found no room;
+    /// unweighted mean over instances.
     pub thrashing_rate: f64,
 }
 
@@ -163,6 +165,8 @@ pub struct Outcome {
     pub anomalies: Anomalies,
     /// How the KV caches did.
     pub kv: KvFigures,
+    /// What the chains of KV tiers did, when there are any.
+    pub offload: Option<OffloadFigures>,
     /// By SLO class; requests without one are called `default`.
     pub classes: BTreeMap<String, ClassFigures>,
     /// By model, of the requests that name one.

@@ -6,6 +6,7 @@ use crate::decisions::Decisions;
 use crate::goodput::{self, SloTargets};
 use crate::imbalance::head_of_line_blocking;
 use crate::inversions::Completions;
+use crate::offload::OffloadFigures;
 use crate::outcome::{Anomalies, Conservation, KvFigures, Outcome, PerRequest, RunEnding};
 use crate::record::{Labels, RequestEnding, RequestRecord};
 use crate::saturation;
@@ -173,6 +174,10 @@ impl Recorder {
             cache_hit_rate: cluster.cache_hit_rate,
             thrashing_rate: thrashing / run.instances.len().max(1) as f64,
         };
+        let mut offload: Option<OffloadFigures> = None;
+        for chain in run.instances.iter().filter_map(|figures| figures.offload.as_ref()) {
+            offload.get_or_insert_default().add(chain);
+        }
         let anomalies = Anomalies {
             priority_inversions: self.completions.into_iter().map(Completions::inversions).sum(),
             head_of_line_blocking: head_of_line_blocking(&run.instances),
@@ -195,6 +200,7 @@ impl Recorder {
             conservation: self.conservation,
             anomalies,
             kv,
+            offload,
             classes: self.breakdown.class_figures(),
             models: self.breakdown.model_figures(cluster.duration_s),
             tenants: self.breakdown.tenant_figures(),

@@ -2,6 +2,7 @@
 
 use crate::json::{self, Object};
 use crate::judgement::write_labels;
+use crate::offload;
 use blis_kernel::InstanceId;
 use blis_metrics::{
     Aggregate, Anomalies, ClassFigures, Conservation, Distribution, Fitness, Goodput, Latency, ModelFigures,
@@ -25,6 +26,9 @@ pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
             o.field("cache_hit_rate", outcome.kv.cache_hit_rate);
             o.field("thrashing_rate", outcome.kv.thrashing_rate);
         });
+        if let Some(offload) = &outcome.offload {
+            o.object("kv_offload", |o| offload::write_members(o, offload));
+        }
         o.object("slo_classes", |o| {
             outcome.classes.iter().for_each(|(name, class)| o.object(name, |o| write_class(o, class)));
         });

@@ -20,6 +20,7 @@ mod explanation;
 mod json;
 mod judgement;
 mod metrics_file;
+mod offload;
 mod profile;
 mod results_file;
 mod saturation_report;

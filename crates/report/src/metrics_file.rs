@@ -2,6 +2,7 @@
 
 use crate::json::{self, Object};
 use crate::judgement::write_judgement;
+use crate::offload;
 use blis_kernel::Tick;
 use blis_metrics::{Aggregate, Distribution, Outcome, PerRequest, RequestRecord};
 
@@ -19,6 +20,9 @@ pub fn metrics_file(outcome: &Outcome) -> String {
             }
         }
         write_judgement(o, outcome);
+        if let Some(offload) = &outcome.offload {
+            o.object("kv_offload", |o| offload::write_members(o, offload));
+        }
     })
 }
 

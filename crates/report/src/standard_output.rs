@@ -3,6 +3,7 @@
 use crate::json;
 use crate::judgement::write_judgement;
 use crate::metrics_file::{CLUSTER, write_aggregate};
+use crate::offload;
 use blis_kernel::InstanceId;
 use blis_metrics::{
     Aggregate, Anomalies, ClassFigures, Distribution, Fitness, KvFigures, ModelFigures, Outcome,
@@ -36,6 +37,9 @@ fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> 
     }
     if outcome.kv != KvFigures::default() {
         write_kv(out, outcome.kv)?;
+    }
+    if let Some(figures) = &outcome.offload {
+        offload::write_block(out, figures)?;
     }
     if outcome.classes.len() > 1 || (outcome.goodput.is_some() && !outcome.classes.is_empty()) {
         write_classes(out, &outcome.classes)?;
