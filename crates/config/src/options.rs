@@ -69,6 +69,8 @@ pub struct RunOptions {
     pub kv_transfer_bandwidth: Option<f64>,
     /// Added to every block reloaded from the CPU tier, µs; default 0.
     pub kv_transfer_base_latency_us: Option<i64>,
+    /// YAML file with a chain of tiers below the GPU; default none.
+    pub kv_offload_config: Option<PathBuf>,
 
     /// Who may enter; default always-admit.
     pub admission_policy: Option<String>,

@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::options::RunOptions;
 use crate::resolve::trace;
 use crate::workload_file::{self, Overrides};
-use crate::{model_config, policy_file};
+use crate::{model_config, offload_file, policy_file};
 use blis_policy::registry::Registry;
 use blis_workload::TraceHeader;
 use blis_workload::trace::TRACE_VERSIONS;
@@ -26,6 +26,8 @@ pub enum FileKind {
     Defaults,
     /// A table of GPUs.
     Hardware,
+    /// A chain of KV tiers.
+    Offload,
     /// A model's `config.json`.
     ModelConfig,
 }
@@ -39,13 +41,14 @@ impl fmt::Display for FileKind {
             Self::Policy => "policy file",
             Self::Defaults => "defaults file",
             Self::Hardware => "hardware table",
+            Self::Offload => "offload file",
             Self::ModelConfig => "model configuration",
         })
     }
 }
 
 /// Keys that tell a YAML file's kind. What several kinds have tells nothing.
-const MARKS: [(FileKind, &[&str]); 4] = [
+const MARKS: [(FileKind, &[&str]); 5] = [
     (
         FileKind::Workload,
         &[
@@ -97,6 +100,8 @@ const MARKS: [(FileKind, &[&str]); 4] = [
             "lora",
         ],
     ),
+    // A trace header may have it too, but is told by its other keys.
+    (FileKind::Offload, &["kv_offload"]),
 ];
 /// Keys of a GPU; no other file has them.
 const GPU_MARKS: [&str; 5] = ["TFlopsPeak", "TFlopsFP8", "BwPeakTBs", "mfuPrefill", "MemoryGiB"];
@@ -160,7 +165,7 @@ fn one(name: &str, bytes: &[u8], header: &TraceHeader, policies: &Registry) -> V
         (Ok(_), None) => Err(vec![
             Diagnostic::new("nothing in it tells what it is")
                 .in_file(name)
-                .with_help("it has to be a workload, a trace, policies, defaults, a hardware table or a model's config.json"),
+                .with_help("it has to be a workload, a trace, policies, defaults, a hardware table, an offload file or a model's config.json"),
         ]),
         (Err(error), _) => {
             let line = bytes[..error.valid_up_to()].split(|&byte| byte == b'\n').count();
@@ -188,6 +193,9 @@ fn read(
         FileKind::Policy => policy_file::lay_under(&mut RunOptions::default(), text, name, policies),
         FileKind::Defaults => Catalogue::embedded().with_defaults_file(text, name).map(|_| Vec::new()),
         FileKind::Hardware => Catalogue::embedded().with_hardware_file(text, name).map(|_| Vec::new()),
+        FileKind::Offload => {
+            offload_file::read(text, name, &Catalogue::embedded(), None).map(|(_, warnings)| warnings)
+        }
         FileKind::ModelConfig => model_config::from_json(text, name, name).map(|_| Vec::new()),
     }
 }
@@ -206,6 +214,8 @@ mod tests {
             ("defaults:\n  m: {GPU: H100}\nversion: 1\n", Some(FileKind::Defaults)),
             ("{\"H\": {\"TFlopsPeak\": 1, \"BwPeakTBs\": 2}}", Some(FileKind::Hardware)),
             ("{\"hidden_size\": 8}", Some(FileKind::ModelConfig)),
+            ("kv_offload: {cpu_bytes_to_use: 5}\n", Some(FileKind::Offload)),
+            ("kv_offload: {}\ntrace_version: 3\n", Some(FileKind::TraceHeader)),
             ("version: 2\nname: x\n", None),
             ("", None),
         ];

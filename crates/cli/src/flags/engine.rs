@@ -3,6 +3,7 @@
 use super::{Findings, Micros, Typed, text};
 use blis_config::RunOptions;
 use clap::Args;
+use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Engine")]
@@ -64,6 +65,9 @@ pub(crate) struct KvFlags {
     /// Added to every block that comes back from the CPU tier, µs or a duration [default: 0]
     #[arg(long, value_name = "TIME")]
     kv_transfer_base_latency: Option<Typed<Micros>>,
+    /// YAML file with a chain of tiers below the GPU: CPU memory and devices [default: none]
+    #[arg(long, value_name = "FILE")]
+    kv_offload_config: Option<PathBuf>,
 }
 
 impl KvFlags {
@@ -77,5 +81,6 @@ impl KvFlags {
         options.kv_transfer_bandwidth = findings.value("--kv-transfer-bandwidth", self.kv_transfer_bandwidth);
         options.kv_transfer_base_latency_us =
             findings.micros("--kv-transfer-base-latency", self.kv_transfer_base_latency);
+        options.kv_offload_config = self.kv_offload_config.filter(|path| !path.as_os_str().is_empty());
     }
 }

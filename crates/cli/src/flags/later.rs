@@ -14,7 +14,6 @@ enum Area {
     Detectors,
     EncodePools,
     Lora,
-    OffloadChain,
     Pools,
     PriorityPolicy,
     TokenTraces,
@@ -29,9 +28,6 @@ impl Area {
             }
             Self::EncodePools => "pools of encode instances",
             Self::Lora => "LoRA adapters",
-            Self::OffloadChain => {
-                "offloading of KV blocks to a chain of tiers (--kv-cpu-blocks is the one tier)"
-            }
             Self::Pools => "separate pools of prefill and decode instances",
             Self::PriorityPolicy => "the per-step priority of releases up to 0.7.10",
             Self::TokenTraces => "traces with token ids of releases up to 0.6.11",
@@ -83,7 +79,6 @@ const fn only(on: On, row: Later) -> Later {
 const FLAGS: &[Later] = &[
     row("priority-policy", "constant", Area::PriorityPolicy),
     row("model-autoscaler-interval-us", "0", Area::Autoscaler),
-    row("kv-offload-config", "", Area::OffloadChain),
     row("lora-config", "", Area::Lora),
     row("lora-adapter-capacity", "0", Area::Lora),
     row("lora-load-base-latency-us", "", Area::Lora),

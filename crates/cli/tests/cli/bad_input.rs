@@ -1,7 +1,7 @@
 //! What cannot be simulated is refused with the flag or file, the value and what is allowed, and nothing on standard
 //! output.
 
-use crate::support::{command, directory, refused};
+use crate::support::{blis, command, directory, refused};
 use std::fs;
 
 const LLAMA: &str = "--model meta-llama/llama-3.1-8b-instruct";
@@ -170,11 +170,55 @@ fn a_replay_needs_both_files_of_a_trace() {
     fs::write(&header, "trace_version: 9\nmode: dreamt\n").unwrap();
     refused(&replay, &["t.yaml:1:16: trace_version is 9; it must be 2 or 3", "t.yaml:2:7", "\"dreamt\""]);
     fs::write(&header, "trace_version: 3\nkv_offload: {cpu_bytes_to_use: 5}\n").unwrap();
-    refused(&replay, &["t.yaml:2:", "kv_offload is not available yet"]);
+    refused(&replay, &["t.yaml:2:13: key \"per_block_bytes\" is missing in kv_offload"]);
+    fs::write(
+        &header,
+        "trace_version: 3\nkv_offload: {cpu_bytes_to_use: 5, per_block_bytes: 1, block_size: 16, secondary_tiers: 7}\n",
+    )
+    .unwrap();
+    refused(&replay, &["t.yaml:2:87: kv_offload.secondary_tiers is 7; it must be a list"]);
     fs::write(&header, "trace_version: 3\ntime_units: us\n").unwrap();
     refused(&replay, &["t.yaml:2:1: unknown key \"time_units\"", "did you mean \"time_unit\"?"]);
     fs::write(&header, "trace_version: 3\n").unwrap();
     refused(&replay, &["t.csv: line 2", "`x`", "line 3", "`-5`"]);
+}
+
+#[test]
+fn a_chain_of_kv_tiers_fits_the_run() {
+    let folder = directory("bad_offload");
+    let chain = folder.join("o.yaml");
+    let run = format!("run {LLAMA} --kv-offload-config {}", chain.display());
+    refused(&run, &["--kv-offload-config: cannot read", "o.yaml"]);
+    fs::write(&chain, "kv_offload:\n  cpu_bytes_to_use: 1000000000\n").unwrap();
+    refused(
+        &format!("{run} --kv-cpu-blocks 5"),
+        &["--kv-cpu-blocks and --kv-offload-config exclude each other"],
+    );
+    fs::write(&chain, "kv_offload:\n  cpu_bytes_to_use: 2000000\n").unwrap();
+    refused(&run, &["kv_offload.cpu_bytes_to_use is 2000000; a block of the model takes 2097152 bytes"]);
+    fs::write(&chain, "kv_offload:\n  cpu_bytes_to_use: 3e9\n  block_size: 8\n").unwrap();
+    refused(&run, &["o.yaml:3:15: kv_offload.block_size is 8; blocks of the GPU have 16 tokens"]);
+    let (header, data) = (folder.join("t.yaml"), folder.join("t.csv"));
+    fs::write(&header, "trace_version: 3\n").unwrap();
+    fs::write(&data, "request_id,input_tokens,output_tokens,arrival_time_us\n0,5,5,0\n").unwrap();
+    fs::write(&chain, "kv_offload:\n  cpu_bytes_to_use: 1000000000\n").unwrap();
+    let trace = format!("--trace-header {} --trace-data {}", header.display(), data.display());
+    refused(
+        &format!("replay {LLAMA} {trace} --kv-offload-config {}", chain.display()),
+        &["--kv-offload-config does not fit the trace"],
+    );
+    fs::write(
+        &header,
+        "trace_version: 3\nkv_offload: {cpu_bytes_to_use: 9000000, per_block_bytes: 3000000, block_size: 16}\n",
+    )
+    .unwrap();
+    refused(
+        &format!("replay {LLAMA} {trace} --kv-offload-config {}", chain.display()),
+        &["--kv-offload-config differs from the kv_offload of the trace's header"],
+    );
+    let ran = blis(&format!("replay {LLAMA} {trace}"));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("=== KV Offload ==="), "{}", ran.stdout);
 }
 
 #[test]

@@ -45,5 +45,6 @@ pub fn inputs(options: &RunOptions) -> Vec<PathBuf> {
     let defaults = options.defaults_filepath.clone().or_else(|| Some(PathBuf::from("defaults.yaml")));
     let (hardware, policies) = (options.hardware_config.clone(), options.policy_config.clone());
     let detectors = options.saturation_config.clone();
-    [config, first, second, defaults, hardware, policies, detectors].into_iter().flatten().collect()
+    let offload = options.kv_offload_config.clone();
+    [config, first, second, defaults, hardware, policies, detectors, offload].into_iter().flatten().collect()
 }

@@ -11,6 +11,7 @@ mod decisions;
 pub mod files;
 mod kv_blocks;
 mod model;
+mod offload;
 mod policies;
 mod saturation;
 mod session_replay;
@@ -126,6 +127,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         check.count("long-prefill-token-threshold", options.long_prefill_token_threshold, 0, 0);
     let block_tokens = check.count("block-size-in-tokens", options.block_size_in_tokens, 16, 1);
     let cpu_tier = cluster::cpu_tier(&mut check, options);
+    let offload_file = offload::from_file(&mut check, options, &catalogue, block_tokens);
 
     let trace = decisions::trace(&mut check, options);
     let fitness = analysis::fitness(&mut check, options);
@@ -143,12 +145,20 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         block_tokens,
     };
     let served = model::served(&mut check, &context);
+    let mut recorded_offload =
+        offload::chosen(&mut check, options, offload_file, &traffic.trace_header, block_tokens);
+    let offload = recorded_offload.as_mut().zip(served.as_ref()).and_then(|(recorded, served)| {
+        offload::config(&mut check, recorded, served.kv_bytes_per_token, seed)
+    });
 
     let (Some(workload), Some(served), true) = (traffic.workload, served, check.problems.is_empty()) else {
         return Err(check.problems);
     };
-    let trace_header =
-        TraceHeader { goodput_slo_targets: trace::header_targets(&slo_targets), ..traffic.trace_header };
+    let trace_header = TraceHeader {
+        goodput_slo_targets: trace::header_targets(&slo_targets),
+        kv_offload: recorded_offload,
+        ..traffic.trace_header
+    };
     let plan = Plan {
         semantics,
         seed,
@@ -164,6 +174,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
             scheduler,
             preemption,
             cpu_tier,
+            offload,
             horizon,
             semantics,
         },

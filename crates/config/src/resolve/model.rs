@@ -11,6 +11,7 @@ use crate::model_config::ModelConfig;
 use crate::options::RunOptions;
 use blis_kernel::Semantics;
 use blis_latency::context_length::limit_to_kv_cache;
+use blis_latency::kv_capacity::kv_bytes_per_token;
 use blis_latency::{Blackbox, Coefficients, GpuSpec, LatencyModel, MoeComm};
 use std::fmt::Display;
 use std::path::Path;
@@ -38,6 +39,8 @@ pub(super) struct Served {
     pub(super) latency: Arc<dyn LatencyModel>,
     pub(super) kv_blocks: u32,
     pub(super) max_model_len: u64,
+    /// Of one GPU; `None` when the model's configuration is not known.
+    pub(super) kv_bytes_per_token: Option<f64>,
 }
 
 /// What the options say, once they are in range.
@@ -88,7 +91,8 @@ pub(super) fn served(check: &mut Check, context: &Context<'_>) -> Option<Served>
         None => kv_blocks::computed(check, &wanted, &host, context.semantics)?,
     };
     let derived = host.config.positions.max_model_len();
-    Some(finish(check, wanted, latency, blocks, derived))
+    let per_token = per_token(&host);
+    Some(Served { kv_bytes_per_token: per_token, ..finish(check, wanted, latency, blocks, derived) })
 }
 
 fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
@@ -287,7 +291,12 @@ fn blackbox(
             FALLBACK_KV_BLOCKS
         }
     };
-    Some(finish(check, wanted, latency, blocks, 0))
+    Some(Served { kv_bytes_per_token: host.and_then(per_token), ..finish(check, wanted, latency, blocks, 0) })
+}
+
+/// KV bytes of a token on one GPU.
+fn per_token(host: &Host) -> Option<f64> {
+    kv_bytes_per_token(&host.config.architecture, host.tp).ok()
 }
 
 fn finish(
@@ -308,7 +317,7 @@ fn finish(
     if wanted.max_model_len == 0 || max_model_len < length {
         check.note("max-model-len", max_model_len, source);
     }
-    Served { model: wanted.model, latency, kv_blocks, max_model_len }
+    Served { model: wanted.model, latency, kv_blocks, max_model_len, kv_bytes_per_token: None }
 }
 
 fn origin(origin: &Origin) -> String {

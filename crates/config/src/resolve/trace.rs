@@ -2,7 +2,9 @@
 
 use super::check::{Check, Source};
 use crate::diagnostic::{Diagnostic, unknown_name};
+use crate::offload_file;
 use crate::options::TraceOptions;
+use crate::yaml::tree::Node;
 use crate::yaml::{self, Spanned};
 use blis_metrics::{Latency, SloTargets, Targets};
 use blis_workload::trace::{
@@ -10,7 +12,6 @@ use blis_workload::trace::{
     TraceHeader, TraceMode,
 };
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
@@ -37,7 +38,7 @@ struct Header {
     network: Option<Network>,
     #[serde(default)]
     goodput_slo_targets: BTreeMap<String, Goodput>,
-    kv_offload: Option<Spanned<IgnoredAny>>,
+    kv_offload: Option<Spanned<Node>>,
     observed_kv_metrics: Option<KvMetrics>,
 }
 
@@ -183,13 +184,10 @@ impl Reader<'_> {
                 format!("trace_version is {}; it must be {known}", file.trace_version.value),
             );
         }
-        if let Some(offload) = &file.kv_offload {
-            self.report(
-                offload,
-                "kv_offload is not available yet: the recorded run offloaded KV blocks to a chain of tiers"
-                    .to_owned(),
-            );
-        }
+        let kv_offload = file.kv_offload.as_ref().and_then(|block| {
+            let offload = offload_file::recorded(block, self.file_name);
+            offload.map_err(|problems| self.check.problems.extend(problems)).ok()
+        });
         if let Some(observed) = &file.observed_kv_metrics
             && observed.source == TIERED
             && file.kv_offload.is_none()
@@ -259,7 +257,7 @@ impl Reader<'_> {
                     (class, target)
                 })
                 .collect(),
-            kv_offload: None,
+            kv_offload,
             observed_kv_metrics: file.observed_kv_metrics.map(|observed| ObservedKvMetrics {
                 source: observed.source,
                 hit_rate: observed.hit_rate,

@@ -160,8 +160,26 @@ impl Section {
         Self { path: String::new(), at: None, entries, known: Vec::new() }
     }
 
+    /// A mapping inside a file that is read in another way.
+    pub(crate) fn of(path: &str, node: &Spanned<Node>, findings: &mut Findings<'_>) -> Self {
+        let (path, at) = (path.to_owned(), Some(node.referenced));
+        let entries = match &node.value {
+            Node::Map(entries) => entries.clone(),
+            other => {
+                let problem = format!("{path} is {}; it must be a mapping", other.kind());
+                findings.problem(at, Diagnostic::new(problem));
+                BTreeMap::new()
+            }
+        };
+        Self { path, at, entries, known: Vec::new() }
+    }
+
     pub(crate) fn at(&self) -> Option<Location> {
         self.at
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The names of all keys that are left.
