@@ -191,7 +191,9 @@ fn strict<T: Copy>(dice: &mut Dice, policy: Entry<T>) -> Configured<T> {
             let value = match param.range {
                 Range::Positive if param.default > 100.0 => dice.real(1.0, 5.0 * param.default),
                 Range::Positive => dice.real(0.1, 2.0 * param.default),
+                Range::NonNegative => dice.real(0.0, 2.0 * param.default),
                 Range::Fraction => dice.real(0.01, 1.0),
+                Range::Share => dice.real(0.0, 1.0),
                 Range::Count => dice.between(0, 10) as f64,
                 Range::PositiveCount => dice.between(1, 10) as f64,
                 Range::Integer => dice.between(-4, 5) as f64,
