@@ -212,7 +212,6 @@ fn a_missing_value_is_named() {
 fn later_features_are_refused_by_name_with_one_line_each() {
     for (flag, subject) in [
         ("--model-autoscaler-interval-us 5e6", "autoscaler"),
-        ("--kv-offload-config o.yaml", "--kv-cpu-blocks"),
         ("--lora-config l.yaml", "LoRA adapters"),
         ("--lora-scorer-weight 1", "LoRA adapters"),
         ("--prefill-instances 2", "prefill and decode instances"),
