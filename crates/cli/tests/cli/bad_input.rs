@@ -176,7 +176,7 @@ fn a_replay_needs_both_files_of_a_trace() {
         "trace_version: 3\nkv_offload: {cpu_bytes_to_use: 5, per_block_bytes: 1, block_size: 16, secondary_tiers: 7}\n",
     )
     .unwrap();
-    refused(&replay, &["t.yaml:2:87: kv_offload.secondary_tiers is 7; it must be a list"]);
+    refused(&replay, &["t.yaml:2:88: kv_offload.secondary_tiers is 7; it must be a list"]);
     fs::write(&header, "trace_version: 3\ntime_units: us\n").unwrap();
     refused(&replay, &["t.yaml:2:1: unknown key \"time_units\"", "did you mean \"time_unit\"?"]);
     fs::write(&header, "trace_version: 3\n").unwrap();

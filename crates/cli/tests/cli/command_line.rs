@@ -102,6 +102,7 @@ fn help_shows_the_documented_flags_and_no_others() {
         "kv-offload-threshold",
         "kv-transfer-bandwidth",
         "kv-transfer-base-latency",
+        "kv-offload-config",
         "latency-model",
         "alpha-coeffs",
         "beta-coeffs",
