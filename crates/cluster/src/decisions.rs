@@ -50,6 +50,11 @@ impl DecisionLog {
         });
     }
 
+    /// The gateway queue gives up a request that was let in.
+    pub(crate) fn queue(&mut self, request: &RequestName, at: Tick, reason: &str) {
+        self.keep(request, at, || Decided::Queue { reason: reason.to_owned() });
+    }
+
     /// `chosen` is the candidate's place in the view.
     pub(crate) fn routing(
         &mut self,

@@ -152,8 +152,12 @@ impl Cluster<'_> {
             key: flow.order.key(&queued),
         });
         let number = match joined {
-            Joined::Refused => return self.turn_away(handle, RequestEnding::RejectedByGateway, now),
+            Joined::Refused => {
+                self.trace_queue(handle, now, "it is full");
+                return self.turn_away(handle, RequestEnding::RejectedByGateway, now);
+            }
             Joined::InsteadOf(number, victim) => {
+                self.trace_queue(victim, now, "a more important request took its place");
                 self.turn_away(victim, RequestEnding::ShedFromGateway, now);
                 number
             }
@@ -169,6 +173,13 @@ impl Cluster<'_> {
             flow.expiries.set(deadline.max(now), (number, Expiry::Deadline));
         }
         self.try_to_dispatch(now);
+    }
+
+    /// Notes why a request that was let in goes no further.
+    fn trace_queue(&mut self, handle: u32, now: Tick, reason: &str) {
+        if let Some(log) = &mut self.decisions {
+            log.queue(&self.requests.get(handle).spec.name, now, reason);
+        }
     }
 
     /// One attempt: at most one request goes on, or one is taken away from an instance.
@@ -221,8 +232,12 @@ impl Cluster<'_> {
         let Some(handle) = self.flow().queue.remove(number) else { return };
         self.flow().forget_timers_when_empty();
         match why {
-            Expiry::TimeToLive => self.turn_away(handle, RequestEnding::ExpiredAtGateway, now),
+            Expiry::TimeToLive => {
+                self.trace_queue(handle, now, "it waited for too long");
+                self.turn_away(handle, RequestEnding::ExpiredAtGateway, now);
+            }
             Expiry::Deadline => {
+                self.trace_queue(handle, now, "its deadline passed");
                 self.end_at_gateway(handle, RequestEnding::TimedOut, now, RequestEnd::TimedOut);
             }
         }

@@ -98,7 +98,7 @@ pub(crate) struct Cluster<'a> {
     /// Requests at the instances, by tenant; counted only where tenants have budgets.
     tenants_in_flight: Vec<u32>,
     recorder: Recorder,
-    decisions: Option<DecisionLog>,
+    pub(crate) decisions: Option<DecisionLog>,
     injected: u64,
     ended: u64,
     /// Sessions seen so far; they are numbered from zero.

@@ -17,6 +17,11 @@ enum Line {
         #[serde(default)]
         reason: String,
     },
+    Queue {
+        request: String,
+        at_us: i64,
+        reason: String,
+    },
     Routing {
         request: String,
         at_us: i64,
@@ -94,6 +99,7 @@ fn parse(line: &str, all_scorers: &mut Vec<(String, f64)>) -> Result<Decision, (
         Line::Admission { request, at_us, admitted, reason } => {
             Ok(decision(&request, at_us, Decided::Admission { admitted, reason }))
         }
+        Line::Queue { request, at_us, reason } => Ok(decision(&request, at_us, Decided::Queue { reason })),
         Line::Routing { request, at_us, chosen, reason, regret, scorers, candidates } => {
             *all_scorers = scorers.into_iter().map(|scorer| (scorer.name, scorer.weight)).collect();
             let candidate = |row: &Row| {

@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod convert;
 pub mod decision_file;
 pub mod diagnostic;
+pub mod epp;
 pub mod model_config;
 pub mod offload_file;
 pub mod options;

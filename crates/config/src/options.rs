@@ -82,6 +82,8 @@ pub struct RunOptions {
     pub policy_file_params: BTreeMap<String, f64>,
     /// YAML file with policies and their parameters; what is given here goes before it.
     pub policy_config: Option<PathBuf>,
+    /// Configuration file of an llm-d Endpoint Picker, instead of a policy file.
+    pub epp_config: Option<PathBuf>,
     /// Ranks of SLO classes that differ from the built-in ones, -100 to 100.
     pub slo_priorities: BTreeMap<String, i32>,
     /// Shares of the fleet, 0 to 1, beyond which tenants lose their sheddable requests.

@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::options::RunOptions;
 use crate::resolve::trace;
 use crate::workload_file::{self, Overrides};
-use crate::{model_config, offload_file, policy_file};
+use crate::{epp, model_config, offload_file, policy_file};
 use blis_policy::registry::Registry;
 use blis_workload::TraceHeader;
 use blis_workload::trace::TRACE_VERSIONS;
@@ -22,6 +22,8 @@ pub enum FileKind {
     TraceRows,
     /// Policies of a cluster.
     Policy,
+    /// Configuration of an Endpoint Picker.
+    Epp,
     /// What a site knows about models and presets.
     Defaults,
     /// A table of GPUs.
@@ -39,6 +41,7 @@ impl fmt::Display for FileKind {
             Self::TraceHeader => "trace header",
             Self::TraceRows => "rows of a trace",
             Self::Policy => "policy file",
+            Self::Epp => "Endpoint Picker configuration",
             Self::Defaults => "defaults file",
             Self::Hardware => "hardware table",
             Self::Offload => "offload file",
@@ -118,6 +121,9 @@ pub fn kind_of(text: &str) -> Option<FileKind> {
     if first.contains("request_id,") || first.contains(",arrival_time_us") {
         return Some(FileKind::TraceRows);
     }
+    if epp::is_epp_config(text) {
+        return Some(FileKind::Epp);
+    }
     let keys: Vec<&str> = text.lines().filter_map(top_key).collect();
     let score = |marks: &[&str]| marks.iter().filter(|mark| keys.contains(mark)).count();
     let scored = MARKS.iter().map(|&(kind, marks)| (score(marks), kind)).filter(|&(score, _)| score > 0);
@@ -165,7 +171,7 @@ fn one(name: &str, bytes: &[u8], header: &TraceHeader, policies: &Registry) -> V
         (Ok(_), None) => Err(vec![
             Diagnostic::new("nothing in it tells what it is")
                 .in_file(name)
-                .with_help("it has to be a workload, a trace, policies, defaults, a hardware table, an offload file or a model's config.json"),
+                .with_help("it has to be a workload, a trace, policies, an Endpoint Picker configuration, defaults, a hardware table, an offload file or a model's config.json"),
         ]),
         (Err(error), _) => {
             let line = bytes[..error.valid_up_to()].split(|&byte| byte == b'\n').count();
@@ -191,6 +197,9 @@ fn read(
         FileKind::TraceHeader => trace::header(text, name).map(|(_, warnings)| warnings),
         FileKind::TraceRows => trace::with_rows(header.clone(), text.as_bytes(), name).map(|_| Vec::new()),
         FileKind::Policy => policy_file::lay_under(&mut RunOptions::default(), text, name, policies),
+        FileKind::Epp => {
+            epp::lay_under(&mut RunOptions::default(), text, name, policies).map(|mapped| mapped.warnings)
+        }
         FileKind::Defaults => Catalogue::embedded().with_defaults_file(text, name).map(|_| Vec::new()),
         FileKind::Hardware => Catalogue::embedded().with_hardware_file(text, name).map(|_| Vec::new()),
         FileKind::Offload => {
@@ -211,6 +220,7 @@ mod tests {
             ("trace_version: 3\n", Some(FileKind::TraceHeader)),
             ("request_id,client_id,arrival_time_us\n", Some(FileKind::TraceRows)),
             ("routing:\n  policy: weighted\n", Some(FileKind::Policy)),
+            ("apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n", Some(FileKind::Epp)),
             ("defaults:\n  m: {GPU: H100}\nversion: 1\n", Some(FileKind::Defaults)),
             ("{\"H\": {\"TFlopsPeak\": 1, \"BwPeakTBs\": 2}}", Some(FileKind::Hardware)),
             ("{\"hidden_size\": 8}", Some(FileKind::ModelConfig)),

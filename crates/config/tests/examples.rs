@@ -10,10 +10,12 @@ fn examples() -> BTreeMap<String, WorkloadFile> {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // Policy files, scripts and programs stand beside workloads.
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
-        // Policy files and scripts stand beside workloads.
-        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml");
-        if is_yaml && (text.contains("\nclients:") || text.contains("\ninference_perf:")) {
+        if text.contains("\nclients:") || text.contains("\ninference_perf:") {
             let file = workload_file::read(&text, &name, Overrides::default());
             examples.insert(name, file.unwrap_or_else(|problems| panic!("{problems:#?}")));
         }

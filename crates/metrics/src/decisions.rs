@@ -33,6 +33,11 @@ pub enum Decided {
         /// Why it was not; empty when it was.
         reason: String,
     },
+    /// The gateway queue gave up a request that had been let in.
+    Queue {
+        /// Why.
+        reason: String,
+    },
     /// Which instance got it.
     Routing {
         /// That instance.

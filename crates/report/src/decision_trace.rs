@@ -18,6 +18,7 @@ pub fn decision_trace(outcome: &Outcome) -> String {
 fn write_decision(o: &mut Object<'_>, decision: &Decision, scorers: &[(String, f64)]) {
     let kind = match &decision.decided {
         Decided::Admission { .. } => "admission",
+        Decided::Queue { .. } => "queue",
         Decided::Routing { .. } => "routing",
     };
     o.field("decision", kind);
@@ -28,6 +29,7 @@ fn write_decision(o: &mut Object<'_>, decision: &Decision, scorers: &[(String, f
             o.field("admitted", *admitted);
             o.text_unless_empty("reason", reason);
         }
+        Decided::Queue { reason } => o.field("reason", reason),
         Decided::Routing { chosen, reason, regret, candidates } => {
             o.field("chosen", chosen.to_string());
             o.field("reason", reason);

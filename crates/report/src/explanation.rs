@@ -22,6 +22,7 @@ fn write_decision(out: &mut String, decision: &Decision, scorers: &[(String, f64
     match &decision.decided {
         Decided::Admission { admitted: true, .. } => writeln!(out, "admitted"),
         Decided::Admission { admitted: false, reason } => writeln!(out, "rejected, {reason}"),
+        Decided::Queue { reason } => writeln!(out, "given up by the gateway queue, {reason}"),
         Decided::Routing { chosen, reason, regret, candidates } => {
             writeln!(out, "routed to {chosen}, {reason}")?;
             if candidates.is_empty() {

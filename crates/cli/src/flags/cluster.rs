@@ -14,6 +14,10 @@ pub(crate) struct ClusterFlags {
     /// YAML file with policies and their parameters; flags go before it
     #[arg(long, value_name = "FILE")]
     policy_config: Option<PathBuf>,
+    /// Configuration file of an llm-d Endpoint Picker (kind EndpointPickerConfig) instead of --policy-config; what it says
+    /// and is not modelled is refused by line
+    #[arg(long, value_name = "FILE")]
+    epp_config: Option<PathBuf>,
     /// Who may enter: {admission-policy}
     #[arg(long, value_name = "NAME")]
     admission_policy: Option<String>,
@@ -44,6 +48,7 @@ impl ClusterFlags {
         options.admission_policy = text(self.admission_policy);
         options.admission_latency_us = findings.micros("--admission-latency", self.admission_latency);
         options.policy_config = self.policy_config.filter(|path| !path.as_os_str().is_empty());
+        options.epp_config = self.epp_config.filter(|path| !path.as_os_str().is_empty());
         options.routing_policy = text(self.routing_policy);
         options.routing_scorers = text(self.routing_scorers);
         options.routing_latency_us = findings.micros("--routing-latency", self.routing_latency);

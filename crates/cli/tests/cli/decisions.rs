@@ -98,6 +98,27 @@ fn a_decision_is_written_and_explained() {
     assert_eq!(in_folder(&folder, "explain request_7 --decision-trace d.jsonl").stdout, *text);
 }
 
+/// A request that admission let in and the gateway queue refused has both decisions in its trace.
+#[test]
+fn a_refusal_of_the_gateway_queue_is_a_decision_of_its_own() {
+    let folder = directory("explain-queue");
+    let words = format!(
+        "{RUN} --flow-control --saturation-detector concurrency --max-concurrency 2 \
+         --max-gateway-queue-depth 5 --request-ttl 1s --decision-trace d.jsonl --format json"
+    );
+    let ran = in_folder(&folder, &words);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let file = fs::read_to_string(folder.join("d.jsonl")).unwrap();
+    let full: Vec<_> = file.lines().filter(|line| line.contains("\"reason\": \"it is full\"")).collect();
+    let count = file.lines().filter(|line| line.contains("\"decision\": \"queue\"")).count();
+    let routed = file.lines().filter(|line| line.contains("\"decision\": \"routing\"")).count();
+    assert_eq!((count + routed, full.is_empty()), (400, false), "routed or given up");
+    let request = full[0].split("\"request\": \"").nth(1).unwrap().split('"').next().unwrap();
+    let explained = in_folder(&folder, &format!("explain {request} --decision-trace d.jsonl")).stdout;
+    assert!(explained.contains("s: admitted\n"), "{explained}");
+    assert!(explained.ends_with("s: given up by the gateway queue, it is full\n"), "{explained}");
+}
+
 #[test]
 fn what_cannot_be_explained_is_refused() {
     refused("explain 7", &["--decision-trace is missing"]);

@@ -20,6 +20,10 @@ fn good_files_of_every_kind_are_recognised() {
         (testdata("replay/sessions.csv"), "rows of a trace"),
         (testdata("parity/defaults-own-preset/own-defaults.yaml"), "defaults file"),
         (write("policy.yaml", "routing:\n  policy: least-loaded\n"), "policy file"),
+        (
+            format!("{}/../../examples/epp-prefix-aware.yaml", env!("CARGO_MANIFEST_DIR")),
+            "Endpoint Picker configuration",
+        ),
         (write("hardware.json", hardware), "hardware table"),
     ];
     let words: Vec<&str> =

@@ -43,7 +43,8 @@ pub fn inputs(options: &RunOptions) -> Vec<PathBuf> {
         Traffic::Trace(trace) => (trace.header.clone(), trace.data.clone()),
     };
     let defaults = options.defaults_filepath.clone().or_else(|| Some(PathBuf::from("defaults.yaml")));
-    let (hardware, policies) = (options.hardware_config.clone(), options.policy_config.clone());
+    let (hardware, policies) =
+        (options.hardware_config.clone(), options.policy_config.clone().or(options.epp_config.clone()));
     let detectors = options.saturation_config.clone();
     let offload = options.kv_offload_config.clone();
     [config, first, second, defaults, hardware, policies, detectors, offload].into_iter().flatten().collect()

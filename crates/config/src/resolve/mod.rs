@@ -24,7 +24,7 @@ use crate::catalogue::search::ModelHub;
 use crate::catalogue::{Catalogue, Preset};
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::{Horizon, RunOptions, Traffic};
-use crate::policy_file;
+use crate::{epp, policy_file};
 use blis_cluster::{Detail, Plan, Workload};
 use blis_engine::InstanceConfig;
 use blis_kernel::{Semantics, Tick};
@@ -210,6 +210,9 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
 /// The options with the policy file's under them.
 fn with_policy_file(check: &mut Check, options: &RunOptions, registry: &Registry) -> RunOptions {
     let mut options = options.clone();
+    if let Some(path) = options.epp_config.clone() {
+        with_epp_file(check, &mut options, &path, registry);
+    }
     let Some(path) = options.policy_config.clone() else { return options };
     if let Some(text) = read(check, "--policy-config", &path, true) {
         check.note("policy-config", path.display(), Source::Given);
@@ -219,6 +222,21 @@ fn with_policy_file(check: &mut Check, options: &RunOptions, registry: &Registry
         }
     }
     options
+}
+
+fn with_epp_file(check: &mut Check, options: &mut RunOptions, path: &Path, registry: &Registry) {
+    if options.policy_config.is_some() {
+        check.problem(Diagnostic::new("--epp-config and --policy-config both say what the policies are"));
+    }
+    let Some(text) = read(check, "--epp-config", path, true) else { return };
+    check.note("epp-config", path.display(), Source::Given);
+    match epp::lay_under(options, &text, &path.display().to_string(), registry) {
+        Ok(mapped) => {
+            check.notices.extend(mapped.notices);
+            check.warnings.extend(mapped.warnings);
+        }
+        Err(problems) => check.problems.extend(problems),
+    }
 }
 
 fn semantics(check: &mut Check, options: &RunOptions) -> Semantics {

@@ -107,17 +107,18 @@ impl<'a> Findings<'a> {
         Self { file_name, problems: Vec::new(), warnings: Vec::new() }
     }
 
-    fn place(&self, at: Option<Location>, diagnostic: Diagnostic) -> Diagnostic {
+    /// The diagnostic with its place.
+    pub(crate) fn placed(&self, at: Option<Location>, diagnostic: Diagnostic) -> Diagnostic {
         super::at(diagnostic, at).in_file(self.file_name)
     }
 
     pub(crate) fn problem(&mut self, at: Option<Location>, problem: Diagnostic) {
-        let problem = self.place(at, problem);
+        let problem = self.placed(at, problem);
         self.problems.push(problem);
     }
 
     pub(crate) fn warn(&mut self, at: Option<Location>, warning: Diagnostic) {
-        let warning = self.place(at, warning);
+        let warning = self.placed(at, warning);
         self.warnings.push(warning);
     }
 }
@@ -182,6 +183,18 @@ impl Section {
         &self.path
     }
 
+    /// Keys that are one of `names` but for upper and lower case are spelled as there.
+    pub(crate) fn ignore_case(&mut self, names: &[&str]) {
+        for key in self.keys() {
+            let spelled = names.iter().find(|name| name.eq_ignore_ascii_case(&key));
+            if let Some(name) = spelled.filter(|name| **name != key)
+                && let Some(value) = self.entries.remove(&key)
+            {
+                self.entries.insert((*name).to_owned(), value);
+            }
+        }
+    }
+
     /// The names of all keys that are left.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.entries.keys().cloned().collect()
@@ -221,6 +234,24 @@ impl Section {
             Node::Number(number) => Some(number.to_string()),
             _ => None,
         })
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&mut self, findings: &mut Findings<'_>, key: &str) -> Option<Vec<Item<String>>> {
+        let list = self.expect(findings, key, "a list", |node| match node {
+            Node::List(items) => Some(items.clone()),
+            _ => None,
+        })?;
+        let mut texts = Vec::new();
+        for (n, item) in list.value.into_iter().enumerate() {
+            let item =
+                Item { path: format!("{}[{n}]", list.path), at: Some(item.referenced), value: item.value };
+            match item.value {
+                Node::Text(text) => texts.push(Item { value: text, path: item.path, at: item.at }),
+                ref other => item.report(findings, format_args!("is {}; it must be a text", other.kind())),
+            }
+        }
+        Some(texts)
     }
 
     pub(crate) fn flag(&mut self, findings: &mut Findings<'_>, key: &str) -> Option<Item<bool>> {

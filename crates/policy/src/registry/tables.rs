@@ -113,6 +113,7 @@ impl Registry {
                 },
                 &[
                     scorers::active_requests::ENTRY,
+                    scorers::cached_share::ENTRY,
                     scorers::kv_utilization::ENTRY,
                     scorers::load_aware::ENTRY,
                     scorers::load_balance::ENTRY,

@@ -4,6 +4,7 @@
 
 pub mod active_requests;
 mod block_lru;
+pub mod cached_share;
 pub mod kv_utilization;
 pub mod load_aware;
 pub mod load_balance;
@@ -15,6 +16,7 @@ pub mod running_requests;
 pub mod vllm_dp;
 
 pub use active_requests::ActiveRequests;
+pub use cached_share::CachedShare;
 pub use kv_utilization::KvUtilization;
 pub use load_aware::LoadAware;
 pub use load_balance::LoadBalance;
