@@ -5,6 +5,7 @@
 
 use crate::gateway_queue::{GatewayQueue, Joined, Joining};
 use crate::plan::{FlowControlPlan, Plan};
+use crate::routing::Pool;
 use crate::run::Cluster;
 use blis_kernel::{InstanceId, Tick, TimerQueue};
 use blis_metrics::RequestEnding;
@@ -195,10 +196,11 @@ impl Cluster<'_> {
             self.bring_up_to_date(now);
         }
         let flow = self.flow_control.as_mut().expect("flow control is on");
+        let (columns, _) = self.signals.of(self.fleet.members(Pool::Routable));
         let saturation = flow.saturation.saturation(&FleetView {
-            queue_depth: &self.signals.queue_depth,
-            kv_utilization: &self.signals.kv_utilization,
-            in_flight: &self.signals.in_flight,
+            queue_depth: &columns.queue_depth,
+            kv_utilization: &columns.kv_utilization,
+            in_flight: &columns.in_flight,
             max_num_seqs: flow.max_num_seqs,
         });
         assert!(saturation.is_finite(), "a saturation detector says {saturation}");

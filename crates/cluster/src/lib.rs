@@ -1,17 +1,24 @@
 //! The event loop over all instances: admission, routing, hand-over, conservation.
 
 mod decisions;
+mod disaggregation;
+mod ending;
+mod fleet;
 mod flow_control;
 mod gateway_queue;
 mod next_events;
 mod observer;
 mod prefix_index;
 mod requests;
+mod routing;
 mod run;
 mod signals;
 
 pub mod plan;
 
 pub use observer::{Observer, Progress};
-pub use plan::{AdmissionPlan, Detail, FlowControlPlan, Plan, RoutingPlan, TracePlan, Workload};
+pub use plan::{
+    AdmissionPlan, Detail, DisaggregationPlan, FlowControlPlan, InstanceKind, Plan, PoolSizes, RoutingPlan,
+    TracePlan, TransferPlan, Workload,
+};
 pub use run::{run, run_observed, run_with_progress};

@@ -7,7 +7,8 @@ use blis_metrics::{SloTargets, saturation};
 use blis_policy::Configured;
 use blis_policy::priority::SloTable;
 use blis_policy::registry::{
-    MakeAdmission, MakeDetector, MakeFairness, MakeOrder, MakeRouter, MakeUsageLimit, Scorers,
+    MakeAdmission, MakeDecider, MakeDetector, MakeEncodeDecider, MakeFairness, MakeOrder, MakeRouter,
+    MakeUsageLimit, Scorers,
 };
 use blis_workload::RequestSource;
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub struct Plan {
     pub admission: AdmissionPlan,
     /// From arrival to the admission decision.
     pub admission_latency: Tick,
+    /// Instances of their own for prompts and for answers, if there are.
+    pub disaggregation: Option<DisaggregationPlan>,
     /// Where requests wait between admission and routing, if they do.
     pub flow_control: Option<FlowControlPlan>,
     /// Who serves a request.
@@ -57,6 +60,63 @@ pub struct Plan {
     pub saturation: Option<saturation::Settings>,
     /// How much is kept of each request.
     pub detail: Detail,
+}
+
+/// What instances are built from.
+#[derive(Clone, Debug)]
+pub struct InstanceKind {
+    /// Limits and policies.
+    pub config: InstanceConfig,
+    /// Step times.
+    pub latency: Arc<dyn LatencyModel>,
+}
+
+/// Pools of instances with different parts in a request. Instances are dealt out in this order, from the first;
+/// those that are left have no part and get no requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolSizes {
+    /// They process prompts.
+    pub prefill: u32,
+    /// They generate answers.
+    pub decode: u32,
+    /// They do both.
+    pub shared: u32,
+    /// They encode what is not text.
+    pub encode: u32,
+}
+
+/// Prefill and decode on instances of their own.
+#[derive(Clone, Debug)]
+pub struct DisaggregationPlan {
+    /// Who does what.
+    pub pools: PoolSizes,
+    /// What prefill instances are built from.
+    pub prefill: InstanceKind,
+    /// What decode and shared instances are built from.
+    pub decode: InstanceKind,
+    /// Which requests are split.
+    pub decider: Configured<MakeDecider>,
+    /// Which requests go through an encode instance.
+    pub encode_decider: Configured<MakeEncodeDecider>,
+    /// Who gets a prompt, where that is another policy than the cluster's.
+    pub prefill_routing: Option<RoutingPlan>,
+    /// Who gets an answer, where that is another policy than the cluster's.
+    pub decode_routing: Option<RoutingPlan>,
+    /// How KV travels.
+    pub transfer: TransferPlan,
+}
+
+/// How KV travels from a prefill to a decode instance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TransferPlan {
+    /// Bytes per microsecond; above zero.
+    pub bandwidth_bytes_per_us: f64,
+    /// Added to every transfer.
+    pub base_latency_us: f64,
+    /// Bytes of one KV block on one GPU of a prefill instance.
+    pub block_bytes: f64,
+    /// Whether transfers share the bandwidth.
+    pub contention: bool,
 }
 
 /// A description of traffic that can be streamed any number of times.

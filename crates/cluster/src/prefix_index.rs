@@ -25,6 +25,20 @@ impl PrefixIndex {
         }
     }
 
+    /// Makes the sets wide enough for so many instances.
+    pub(crate) fn make_room_for(&mut self, instances: usize) {
+        let words = instances.div_ceil(64);
+        if words <= self.words {
+            return;
+        }
+        let rows = self.sets.len().checked_div(self.words).unwrap_or(0);
+        let mut sets = vec![0; rows * words];
+        for row in 0..rows {
+            sets[row * words..][..self.words].copy_from_slice(self.set(row as u32));
+        }
+        (self.words, self.sets) = (words, sets);
+    }
+
     fn set(&self, row: u32) -> &[u64] {
         &self.sets[row as usize * self.words..][..self.words]
     }
@@ -106,6 +120,8 @@ mod tests {
         };
         assert_eq!(count(&index, &[1, 2, 3, 4]), [3, 0, 2, 0]);
         index.apply(InstanceId(0), IndexChange::Removed(2));
+        assert_eq!(count(&index, &[1, 2, 3, 4]), [1, 0, 2, 0]);
+        index.make_room_for(130);
         assert_eq!(count(&index, &[1, 2, 3, 4]), [1, 0, 2, 0]);
         assert_eq!(count(&index, &[9]), [0, 0, 0, 0]);
     }

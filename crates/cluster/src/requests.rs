@@ -1,5 +1,6 @@
 //! Requests on their way, from arrival to end.
 
+use crate::disaggregation::Split;
 use crate::flow_control::Passage;
 use blis_kernel::InstanceId;
 use blis_workload::RequestSpec;
@@ -13,6 +14,10 @@ pub(crate) struct InFlight {
     pub(crate) instance: Option<InstanceId>,
     /// Its way through the gateway queue, if it took that.
     pub(crate) passage: Option<Box<Passage>>,
+    /// Its parts, if it was split.
+    pub(crate) split: Option<Box<Split>>,
+    /// Prompt tokens that its decode instance did not have when it was decided whether to split it.
+    pub(crate) uncached_tokens: u32,
 }
 
 /// An arena of requests; a handle is free again once its request has ended.
@@ -24,7 +29,8 @@ pub(crate) struct Requests {
 
 impl Requests {
     pub(crate) fn insert(&mut self, spec: RequestSpec, number: u64) -> u32 {
-        let request = Some(InFlight { spec, number, instance: None, passage: None });
+        let request =
+            Some(InFlight { spec, number, instance: None, passage: None, split: None, uncached_tokens: 0 });
         if let Some(handle) = self.vacant.pop() {
             self.slots[handle as usize] = request;
             handle

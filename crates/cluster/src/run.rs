@@ -6,26 +6,27 @@
 //! request, or, where the end of a request can bring another, in global order of time.
 
 use crate::decisions::DecisionLog;
+use crate::disaggregation::{self, Disaggregation};
+use crate::fleet::Fleet;
 use crate::flow_control::FlowControl;
 use crate::next_events::NextEvents;
 use crate::observer::{Observer, Progress, ProgressOnly};
 use crate::plan::{AdmissionPlan, Detail, Plan};
-use crate::requests::{InFlight, Requests};
+use crate::requests::Requests;
+use crate::routing::{Pool, Routers};
 use crate::signals::Signals;
-use blis_engine::{BlockKeys, Ended, Ending, Instance, Submission};
+use blis_engine::{Ended, Instance};
 use blis_kernel::{InstanceId, Tick, TimerQueue};
 use blis_metrics::{
-    InstanceFigures, OffloadFigures, Options, Outcome, Recorder, RequestEnding, RequestRecord, RunEnding,
-    RunFigures, SessionPlace,
+    InstanceFigures, OffloadFigures, Options, Outcome, Recorder, RequestEnding, RunEnding, RunFigures,
 };
 use blis_policy::admission::{Admission, AdmissionView, Decision, TenantBudget};
 use blis_policy::registry::Setup;
-use blis_policy::routing::{LoadRule, PromptKeys, RequestView, Router, RouterView};
+use blis_policy::routing::LoadRule;
 use blis_policy::scheduling::SchedulerKind;
 use blis_policy::{Params, Reads};
-use blis_workload::content::{BlockHasher, shared_blocks};
-use blis_workload::trace::{RowStatus, Served};
-use blis_workload::{Labels, RequestEnd, RequestSource, RequestSpec};
+use blis_workload::content::BlockHasher;
+use blis_workload::{Labels, RequestSource, RequestSpec};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Requests between two calls of the progress callback.
@@ -52,7 +53,10 @@ enum Stage {
     Arrival,
     Admission,
     Routing,
+    PrefillRouting,
+    TransferStart,
     Eviction,
+    TransferEnd,
     Expiry,
     DispatchTick,
 }
@@ -61,8 +65,8 @@ enum Stage {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LabelFigures {
     pub(crate) rank: i32,
-    priority: i32,
-    is_served: bool,
+    pub(crate) priority: i32,
+    pub(crate) is_served: bool,
     /// Number of the tenant; tenants are numbered by name.
     pub(crate) tenant: u32,
     /// Time to the first token that requests hope for.
@@ -74,61 +78,68 @@ const UNNAMED_TENANT: &str = "default";
 
 pub(crate) struct Cluster<'a> {
     pub(crate) plan: &'a Plan,
-    observer: &'a mut dyn Observer,
-    source: Box<dyn RequestSource>,
+    pub(crate) observer: &'a mut dyn Observer,
+    pub(crate) source: Box<dyn RequestSource>,
     next_arrival: Option<RequestSpec>,
-    follow_ups: TimerQueue<RequestSpec>,
+    pub(crate) follow_ups: TimerQueue<RequestSpec>,
     admissions: VecDeque<(Tick, u32)>,
     pub(crate) routings: VecDeque<(Tick, u32)>,
     pub(crate) requests: Requests,
     pub(crate) instances: Vec<Instance>,
+    pub(crate) fleet: Fleet,
     pub(crate) next_events: NextEvents,
     pub(crate) signals: Signals,
     admission: Box<dyn Admission>,
     pub(crate) flow_control: Option<FlowControl>,
-    router: Box<dyn Router>,
-    /// What any of the three looks at.
+    pub(crate) routers: Routers,
+    pub(crate) disaggregation: Option<Disaggregation>,
+    /// What routers and deciders look at.
+    pub(crate) reads_of_routers: Reads,
+    /// What any policy looks at.
     reads: Reads,
-    load: LoadRule,
-    hasher: BlockHasher,
-    keys_are_needed: bool,
-    blocks_are_mixed: bool,
-    keys: Vec<u64>,
+    pub(crate) load: LoadRule,
+    pub(crate) hasher: BlockHasher,
+    pub(crate) keys_are_needed: bool,
+    pub(crate) blocks_are_mixed: bool,
+    pub(crate) keys: Vec<u64>,
     pub(crate) labels: Vec<LabelFigures>,
     /// Requests at the instances, by tenant; counted only where tenants have budgets.
-    tenants_in_flight: Vec<u32>,
-    recorder: Recorder,
+    pub(crate) tenants_in_flight: Vec<u32>,
+    pub(crate) recorder: Recorder,
     pub(crate) decisions: Option<DecisionLog>,
     injected: u64,
-    ended: u64,
+    pub(crate) ended: u64,
     /// Sessions seen so far; they are numbered from zero.
     sessions: u32,
-    scratch_ended: Vec<Ended>,
-    now: Tick,
+    pub(crate) scratch_ended: Vec<Ended>,
+    pub(crate) now: Tick,
 }
 
 impl<'a> Cluster<'a> {
     fn new(plan: &'a Plan, observer: &'a mut dyn Observer) -> Self {
         let admission = make_admission(plan);
-        let mut router = make_router(plan);
         let flow_control =
             plan.flow_control.as_ref().map(|flow_control| FlowControl::new(plan, flow_control));
         let gateway_reads = flow_control.as_ref().map_or(Reads::NONE, FlowControl::reads);
-        let mut reads = admission.reads().union(router.reads()).union(gateway_reads);
         let decisions = DecisionLog::new(plan);
+        let routers = Routers::new(plan, decisions.is_some());
+        let disaggregation = Disaggregation::new(plan);
+        let deciders_reads = disaggregation.as_ref().map_or(Reads::NONE, Disaggregation::reads);
+        let reads_of_routers = routers.reads().union(deciders_reads);
+        let mut reads = admission.reads().union(reads_of_routers).union(gateway_reads);
         if let Some(log) = &decisions {
-            router.keep_scores_by_scorer();
             reads = reads.union(log.reads());
         }
         let mut instances: Vec<_> =
-            (0..plan.instances).map(|_| Instance::new(plan.instance.clone(), plan.latency.clone())).collect();
+            (0..plan.instances).map(|index| disaggregation::instance(plan, index)).collect();
         if reads.cache {
             instances.iter_mut().for_each(Instance::keep_index_journal);
         }
         let source = plan.workload.stream();
         let mut cluster = Self {
             hasher: BlockHasher::new(source.groups(), plan.instance.block_tokens),
-            keys_are_needed: instances.first().is_some_and(Instance::needs_listed_keys),
+            keys_are_needed: disaggregation::parts_can_meet(plan)
+                || instances.first().is_some_and(Instance::needs_listed_keys),
             blocks_are_mixed: instances.first().is_some_and(Instance::mixes_blocks),
             signals: Signals::new(
                 instances.len(),
@@ -143,6 +154,7 @@ impl<'a> Cluster<'a> {
                     count_inversions: plan.instance.scheduler == SchedulerKind::PriorityFcfs,
                     slo_targets: plan.slo_targets.clone(),
                     saturation: plan.saturation.clone(),
+                    splits: plan.disaggregation.is_some(),
                 },
             ),
             plan,
@@ -155,9 +167,12 @@ impl<'a> Cluster<'a> {
             requests: Requests::default(),
             next_events: NextEvents::new(instances.len()),
             instances,
+            fleet: Fleet::new(plan),
             admission,
             flow_control,
-            router,
+            routers,
+            disaggregation,
+            reads_of_routers,
             reads,
             decisions,
             load: setup(plan, &plan.routing.policy.params, "").load(),
@@ -177,7 +192,8 @@ impl<'a> Cluster<'a> {
 
     fn run(mut self) -> Outcome {
         self.observer.begin(&*self.source);
-        let reactive = self.source.is_reactive();
+        // Where the end of a request, or of its prompt, brings an event at the gateway.
+        let reactive = self.source.is_reactive() || self.disaggregation.is_some();
         let mut told = 0;
         loop {
             let mut next = self.next_event();
@@ -194,7 +210,10 @@ impl<'a> Cluster<'a> {
                 Stage::Arrival => self.arrive(at),
                 Stage::Admission => self.admit(at),
                 Stage::Routing => self.route(at),
+                Stage::PrefillRouting => self.route_prefill(at),
+                Stage::TransferStart => self.start_transfer(at),
                 Stage::Eviction => self.evict(at),
+                Stage::TransferEnd => self.end_transfer(at),
                 Stage::Expiry => self.expire(at),
                 Stage::DispatchTick => self.dispatch_tick(at),
             }
@@ -222,6 +241,12 @@ impl<'a> Cluster<'a> {
                 .min((flow.next_eviction_at(), Stage::Eviction))
                 .min((flow.next_expiry_at(), Stage::Expiry))
                 .min((flow.next_tick_at(), Stage::DispatchTick));
+        }
+        if let Some(pools) = &self.disaggregation {
+            next = next
+                .min((pools.next_prefill_routing_at(), Stage::PrefillRouting))
+                .min((pools.next_transfer_start_at(), Stage::TransferStart))
+                .min((pools.next_transfer_end_at(), Stage::TransferEnd));
         }
         (next.0 < Tick::MAX).then_some(next)
     }
@@ -282,8 +307,8 @@ impl<'a> Cluster<'a> {
         }
         let request = &self.requests.get(handle).spec;
         let labels = self.labels[request.labels.0 as usize];
-        let served = |n: usize| if labels.is_served { n } else { 0 };
-        let n = served(self.instances.len());
+        let members = if labels.is_served { self.fleet.members(Pool::Routable) } else { &[] };
+        let (columns, _) = self.signals.of(members);
         let decision = self.admission.admit(&AdmissionView {
             now,
             input_tokens: request.input_tokens,
@@ -291,10 +316,10 @@ impl<'a> Cluster<'a> {
             slo_rank: labels.rank,
             tenant: &self.source.labels()[request.labels.0 as usize].tenant,
             tenant_in_flight: self.tenants_in_flight[labels.tenant as usize],
-            queue_depth: &self.signals.queue_depth[..n],
-            batch_size: &self.signals.batch_size[..n],
-            kv_utilization: &self.signals.kv_utilization[..n],
-            in_flight: &self.signals.in_flight[..n],
+            queue_depth: &columns.queue_depth,
+            batch_size: &columns.batch_size,
+            kv_utilization: &columns.kv_utilization,
+            in_flight: &columns.in_flight,
             load: self.load,
         });
         if let Some(log) = &mut self.decisions {
@@ -307,84 +332,6 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    fn route(&mut self, now: Tick) {
-        let (_, handle) = self.routings.pop_front().expect("a routing that was seen");
-        self.refresh_signals(now);
-        if self.router.reads().in_flight || self.decisions.is_some() {
-            self.bring_up_to_date(now);
-        }
-        let spec = &self.requests.get(handle).spec;
-        let labels = self.labels[spec.labels.0 as usize];
-        if !labels.is_served {
-            self.turn_away(handle, RequestEnding::RejectedByRouting, now);
-            return;
-        }
-        let block_tokens = self.plan.instance.block_tokens;
-        let prompt_blocks = spec.input_tokens / block_tokens;
-        let shared = if self.keys_are_needed {
-            None
-        } else {
-            let shared =
-                shared_blocks(&spec.content, spec.session.is_some(), spec.input_tokens, block_tokens);
-            shared.filter(|&blocks| blocks == 0 || self.blocks_are_mixed)
-        };
-        self.keys.clear();
-        let named_blocks = shared.unwrap_or((spec.input_tokens + spec.output_tokens) / block_tokens);
-        if named_blocks > 0 {
-            let (groups, content) = (self.source.groups(), &spec.content);
-            self.hasher.keys(content, groups, spec.input_tokens, named_blocks as usize, &mut self.keys);
-        }
-        let shared_keys = &self.keys[..named_blocks.min(prompt_blocks) as usize];
-        let view = RouterView {
-            now,
-            request: RequestView {
-                input_tokens: spec.input_tokens,
-                keys: PromptKeys {
-                    shared: shared_keys,
-                    private_blocks: prompt_blocks - shared_keys.len() as u32,
-                },
-                slo_rank: labels.rank,
-            },
-            instances: &self.signals.instances,
-            queue_depth: &self.signals.queue_depth,
-            batch_size: &self.signals.batch_size,
-            kv_utilization: &self.signals.kv_utilization,
-            in_flight: &self.signals.in_flight,
-            load: self.load,
-            cache: &self.signals.cache,
-        };
-        let chosen = self.router.route(&view).0;
-        assert!(
-            chosen < self.instances.len(),
-            "the router chose candidate {chosen} of {}",
-            self.instances.len()
-        );
-        if let Some(log) = &mut self.decisions {
-            log.routing(&spec.name, &view, chosen, &*self.router);
-        }
-        let submission = Submission {
-            handle,
-            name: spec.name.clone(),
-            arrival: spec.arrival,
-            input_tokens: spec.input_tokens,
-            output_tokens: spec.output_tokens,
-            max_output_tokens: i64::from(spec.max_output_tokens),
-            deadline: spec.deadline,
-            priority: labels.priority,
-            keys: match shared {
-                Some(_) => BlockKeys::Leading(self.keys.as_slice().into()),
-                None => BlockKeys::Listed(self.keys.as_slice().into()),
-            },
-        };
-        self.requests.get_mut(handle).instance = Some(InstanceId(chosen as u32));
-        self.signals.in_flight[chosen] += 1;
-        self.tenants_in_flight[labels.tenant as usize] += 1;
-        self.track_evictable(handle);
-        self.bring_instance_up_to_date(chosen, now);
-        self.instances[chosen].submit(now, submission);
-        self.next_events.set(chosen, self.instances[chosen].next_event_at());
-    }
-
     /// The signals that somebody looks at are read again when they are old enough.
     pub(crate) fn refresh_signals(&mut self, now: Tick) {
         let figures = self.reads.snapshot && self.signals.figures_are_due(now);
@@ -394,7 +341,7 @@ impl<'a> Cluster<'a> {
         }
         self.bring_up_to_date(now);
         if figures {
-            self.signals.read_figures(now, &self.instances);
+            self.signals.read_figures(now, self.fleet.members(Pool::Routable), &self.instances);
         }
         if caches {
             self.signals.copy_caches(now, &mut self.instances);
@@ -418,14 +365,16 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// Runs an instance's events before `until`, and takes in the requests that left.
-    fn run_instance(&mut self, index: usize, until: Tick, stop_at_end: bool) {
+    /// Runs an instance's events before `until`, and takes in the requests that left. Returns whether there were any.
+    fn run_instance(&mut self, index: usize, until: Tick, stop_at_end: bool) -> bool {
         let instance = &mut self.instances[index];
         instance.run_before(until, stop_at_end);
         self.next_events.set(index, instance.next_event_at());
-        if instance.has_ended() {
+        let any_left = instance.has_ended();
+        if any_left {
             self.collect_ended(index);
         }
+        any_left
     }
 
     /// Where an end can bring an arrival: runs the instances' events before the gateway's `next` event in order of time
@@ -438,87 +387,8 @@ impl<'a> Cluster<'a> {
                 return;
             }
             let (first, limit) = self.next_events.first_and_limit();
-            let ended = self.ended;
-            self.run_instance(first, gateway.min(limit), true);
-            if self.ended != ended {
+            if self.run_instance(first, gateway.min(limit), true) {
                 *next = self.next_event();
-            }
-        }
-    }
-
-    pub(crate) fn collect_ended(&mut self, index: usize) {
-        let mut ended = std::mem::take(&mut self.scratch_ended);
-        ended.extend(self.instances[index].drain_ended());
-        for end in ended.drain(..) {
-            self.signals.in_flight[index] -= 1;
-            self.record_end(&end);
-        }
-        self.scratch_ended = ended;
-    }
-
-    fn record_end(&mut self, end: &Ended) {
-        let InFlight { spec, number, instance, passage } = self.requests.remove(end.handle);
-        self.tenants_in_flight[self.labels[spec.labels.0 as usize].tenant as usize] -= 1;
-        if let Some(flow) = &mut self.flow_control {
-            flow.forget(end.handle);
-        }
-        let (ending, reply) = match end.ending {
-            Ending::Completed | Ending::LengthCapped => {
-                (RequestEnding::Completed, Some(RequestEnd::Completed { output_tokens: end.output_tokens }))
-            }
-            Ending::TimedOut => (RequestEnding::TimedOut, Some(RequestEnd::TimedOut)),
-            Ending::Unservable => (RequestEnding::DroppedUnservable, Some(RequestEnd::Dropped)),
-            Ending::Evicted => (RequestEnding::Evicted, Some(RequestEnd::Dropped)),
-            Ending::StillQueued => (RequestEnding::StillQueued, None),
-            Ending::StillRunning => (RequestEnding::StillRunning, None),
-            Ending::StillEntering => (RequestEnding::InPipeline, None),
-        };
-        self.recorder.record(RequestRecord {
-            produced_tokens: end.output_tokens,
-            ttft: end.ttft,
-            e2e: end.e2e,
-            itl_mean_us: end.itl_mean_us,
-            scheduling_delay: end.scheduling_delay,
-            gateway_queue_delay: passage.and_then(|passage| passage.delay()),
-            left_at: reply.map(|_| end.at),
-            length_capped: end.ending == Ending::LengthCapped,
-            instance,
-            ..blank_record(&spec, ending)
-        });
-        if let Some(reply) = reply {
-            self.ended += 1;
-            self.report_end(&spec, end.at, reply);
-        }
-        let status = row_status(ending);
-        let served = Served { first_token: end.ttft, last_token: end.last_token, status };
-        self.observer.ended(number, spec, served, &*self.source);
-    }
-
-    /// The gateway refuses a request.
-    pub(crate) fn turn_away(&mut self, handle: u32, ending: RequestEnding, now: Tick) {
-        self.end_at_gateway(handle, ending, now, RequestEnd::Dropped);
-    }
-
-    /// A request ends at the gateway.
-    pub(crate) fn end_at_gateway(&mut self, handle: u32, ending: RequestEnding, now: Tick, end: RequestEnd) {
-        let InFlight { spec, number, .. } = self.requests.remove(handle);
-        self.ended += 1;
-        self.recorder.record(RequestRecord { left_at: Some(now), ..blank_record(&spec, ending) });
-        self.report_end(&spec, now, end);
-        let served = Served { status: row_status(ending), ..Served::default() };
-        self.observer.ended(number, spec, served, &*self.source);
-    }
-
-    /// Tells the source, which may answer with the session's next request.
-    fn report_end(&mut self, spec: &RequestSpec, at: Tick, end: RequestEnd) {
-        let Some(round) = spec.session else { return };
-        if let Some(follow_up) = self.source.on_end(round, at, end) {
-            assert!(
-                follow_up.arrival >= at,
-                "a follow-up arrives before the request that it follows has ended"
-            );
-            if follow_up.arrival <= self.plan.horizon {
-                self.follow_ups.set(follow_up.arrival, follow_up);
             }
         }
     }
@@ -554,22 +424,20 @@ impl<'a> Cluster<'a> {
                 cache_misses,
                 kv_thrashing_rate: instance.kv_thrashing_rate(),
                 offload: instance.offload_figures().as_ref().map(offload_figures),
-                kv_blocks: self.plan.instance.kv_blocks,
+                kv_blocks: instance.kv_blocks(),
                 peak_kv_blocks: counters.peak_kv_blocks,
             });
         }
-        for handle in self.flow_control.as_mut().map(FlowControl::drain).unwrap_or_default() {
-            let InFlight { spec, number, .. } = self.requests.remove(handle);
-            self.recorder.record(blank_record(&spec, RequestEnding::StillAtGateway));
-            self.observer.ended(number, spec, Served::default(), &*self.source);
-        }
-        for (_, handle) in
-            std::mem::take(&mut self.admissions).into_iter().chain(std::mem::take(&mut self.routings))
-        {
-            let InFlight { spec, number, .. } = self.requests.remove(handle);
-            self.recorder.record(blank_record(&spec, RequestEnding::InPipeline));
-            self.observer.ended(number, spec, Served::default(), &*self.source);
-        }
+        let at_gateway = self.flow_control.as_mut().map(FlowControl::drain).unwrap_or_default();
+        let (to_prefill, between) =
+            self.disaggregation.as_mut().map(Disaggregation::drain).unwrap_or_default();
+        let admissions = std::mem::take(&mut self.admissions);
+        let routings = std::mem::take(&mut self.routings);
+        let on_their_way = admissions.into_iter().chain(routings).map(|(_, handle)| handle);
+        let on_their_way: Vec<_> = on_their_way.chain(to_prefill).collect();
+        self.cut(at_gateway, RequestEnding::StillAtGateway);
+        self.cut(on_their_way, RequestEnding::InPipeline);
+        self.cut(between, RequestEnding::StillRunning);
         let all_arrived = self.next_arrival.is_none() && self.follow_ups.next_at() == Tick::MAX;
         let all_ended = self.ended == self.injected && all_arrived;
         let ending = match deadlock {
@@ -592,6 +460,9 @@ impl<'a> Cluster<'a> {
             session_names,
             trace,
             decisions: decisions.flatten(),
+            splits: self.disaggregation.map(Disaggregation::finish),
+            prefill_instances: self.fleet.flags(Pool::Prefill),
+            decode_instances: self.fleet.flags(Pool::Decode),
         })
     }
 }
@@ -612,36 +483,6 @@ fn offload_figures(chain: &blis_engine::OffloadFigures) -> OffloadFigures {
     }
 }
 
-/// How a trace says it.
-fn row_status(ending: RequestEnding) -> RowStatus {
-    match ending {
-        RequestEnding::Completed => RowStatus::Ok,
-        RequestEnding::TimedOut => RowStatus::Timeout,
-        _ => RowStatus::Incomplete,
-    }
-}
-
-fn blank_record(spec: &RequestSpec, ending: RequestEnding) -> RequestRecord {
-    RequestRecord {
-        name: spec.name.clone(),
-        arrival: spec.arrival,
-        input_tokens: spec.input_tokens,
-        output_tokens: spec.output_tokens,
-        produced_tokens: 0,
-        ttft: None,
-        e2e: None,
-        itl_mean_us: 0.0,
-        scheduling_delay: None,
-        gateway_queue_delay: None,
-        labels: spec.labels.0,
-        instance: None,
-        left_at: None,
-        length_capped: false,
-        session: spec.session.map(|s| SessionPlace { session: s.session.0, round: s.round }),
-        ending,
-    }
-}
-
 fn setup<'a>(plan: &'a Plan, params: &'a Params, stream: &'static str) -> Setup<'a> {
     Setup { params, semantics: plan.semantics, scorers: &plan.routing.scorers, seed: plan.seed, stream }
 }
@@ -654,9 +495,4 @@ fn make_admission(plan: &Plan) -> Box<dyn Admission> {
     }
     let capacity = u64::from(plan.instances) * u64::from(plan.instance.max_num_seqs);
     Box::new(TenantBudget::new(made, tenant_budgets, capacity.max(1)))
-}
-
-fn make_router(plan: &Plan) -> Box<dyn Router> {
-    let policy = &plan.routing.policy;
-    (policy.entry.make)(&setup(plan, &policy.params, "router"))
 }

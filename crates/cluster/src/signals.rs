@@ -4,47 +4,114 @@ use crate::prefix_index::PrefixIndex;
 use blis_engine::Instance;
 use blis_kernel::{InstanceId, Tick};
 
-/// Columns over the instances, in their order.
-#[derive(Debug)]
-pub(crate) struct Signals {
+/// Figures of instances, one row each, in instance order.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
     pub(crate) instances: Vec<InstanceId>,
     /// Requests handed over and not known to have ended; always exact.
     pub(crate) in_flight: Vec<u32>,
     pub(crate) queue_depth: Vec<u32>,
     pub(crate) batch_size: Vec<u32>,
     pub(crate) kv_utilization: Vec<f64>,
+}
+
+impl Columns {
+    fn push_idle(&mut self) {
+        self.instances.push(InstanceId(self.instances.len() as u32));
+        self.in_flight.push(0);
+        self.queue_depth.push(0);
+        self.batch_size.push(0);
+        self.kv_utilization.push(0.0);
+    }
+
+    /// Takes over the rows of `members`.
+    fn gather(&mut self, all: &Self, members: &[u32]) {
+        fn pick<T: Copy>(to: &mut Vec<T>, from: &[T], members: &[u32]) {
+            to.clear();
+            to.extend(members.iter().map(|&i| from[i as usize]));
+        }
+        pick(&mut self.instances, &all.instances, members);
+        pick(&mut self.in_flight, &all.in_flight, members);
+        pick(&mut self.queue_depth, &all.queue_depth, members);
+        pick(&mut self.batch_size, &all.batch_size, members);
+        pick(&mut self.kv_utilization, &all.kv_utilization, members);
+    }
+}
+
+/// What is known of each instance.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    pub(crate) all: Columns,
+    some: Columns,
+    others: Columns,
     pub(crate) cache: PrefixIndex,
     refresh_interval: Tick,
-    refreshed_at: Option<Tick>,
+    start_at_zero: bool,
+    /// When each instance's figures were last read.
+    refreshed_at: Vec<Option<Tick>>,
+    /// When the first of the routable instances is due again.
+    due_at: Tick,
     cache_delay: Tick,
     cache_copied_at: Tick,
 }
 
 impl Signals {
-    /// For idle instances. With `start_at_zero`, the figures count as read at time zero (B2).
+    /// For `instances` idle instances. With `start_at_zero`, the figures count as read at time zero (B2).
     pub(crate) fn new(
         instances: usize,
         refresh_interval: Tick,
         cache_delay: Tick,
         start_at_zero: bool,
     ) -> Self {
-        Self {
-            instances: (0..instances as u32).map(InstanceId).collect(),
-            in_flight: vec![0; instances],
-            queue_depth: vec![0; instances],
-            batch_size: vec![0; instances],
-            kv_utilization: vec![0.0; instances],
+        let mut signals = Self {
+            all: Columns::default(),
+            some: Columns::default(),
+            others: Columns::default(),
             cache: PrefixIndex::new(instances),
             refresh_interval,
-            refreshed_at: start_at_zero.then_some(Tick::ZERO),
+            start_at_zero,
+            refreshed_at: Vec::new(),
+            due_at: Tick::ZERO,
             cache_delay,
             cache_copied_at: Tick::ZERO,
-        }
+        };
+        (0..instances).for_each(|_| signals.add_instance());
+        signals
     }
 
-    /// Whether somebody who asks now gets new queue, batch and KV figures.
+    /// One more instance, behind the others.
+    pub(crate) fn add_instance(&mut self) {
+        self.all.push_idle();
+        self.refreshed_at.push(self.start_at_zero.then_some(Tick::ZERO));
+        self.cache.make_room_for(self.all.instances.len());
+    }
+
+    /// The figures of `members`.
+    #[inline]
+    pub(crate) fn of(&mut self, members: &[u32]) -> (&Columns, &PrefixIndex) {
+        if members.len() == self.all.instances.len() {
+            return (&self.all, &self.cache);
+        }
+        self.some.gather(&self.all, members);
+        (&self.some, &self.cache)
+    }
+
+    /// The figures of two groups at once.
+    pub(crate) fn of_both(&mut self, some: &[u32], others: &[u32]) -> (&Columns, &Columns) {
+        self.some.gather(&self.all, some);
+        self.others.gather(&self.all, others);
+        (&self.some, &self.others)
+    }
+
+    /// Whether somebody who asks now gets new queue, batch and KV figures of any routable instance.
+    #[inline]
     pub(crate) fn figures_are_due(&self, now: Tick) -> bool {
-        self.refreshed_at.is_none_or(|at| now - at >= self.refresh_interval)
+        now >= self.due_at
+    }
+
+    #[inline]
+    fn is_due(&self, instance: usize, now: Tick) -> bool {
+        self.refreshed_at[instance].is_none_or(|at| now - at >= self.refresh_interval)
     }
 
     /// Whether somebody who asks now gets a new copy of the cache indexes.
@@ -52,13 +119,18 @@ impl Signals {
         now - self.cache_copied_at >= self.cache_delay
     }
 
-    /// Reads the figures of every instance; all must be up to date.
-    pub(crate) fn read_figures(&mut self, now: Tick, instances: &[Instance]) {
-        self.refreshed_at = Some(now);
-        for (i, instance) in instances.iter().enumerate() {
-            self.queue_depth[i] = instance.queue_depth();
-            self.batch_size[i] = instance.batch_size();
-            self.kv_utilization[i] = instance.kv_utilization();
+    /// Reads the figures of those of the routable `members` that are due; all must be up to date.
+    pub(crate) fn read_figures(&mut self, now: Tick, members: &[u32], instances: &[Instance]) {
+        self.due_at = Tick::MAX;
+        for i in members.iter().map(|&i| i as usize) {
+            if self.is_due(i, now) {
+                self.refreshed_at[i] = Some(now);
+                self.all.queue_depth[i] = instances[i].queue_depth();
+                self.all.batch_size[i] = instances[i].batch_size();
+                self.all.kv_utilization[i] = instances[i].kv_utilization();
+            }
+            let read_at = self.refreshed_at[i].unwrap_or_default();
+            self.due_at = self.due_at.min(read_at + self.refresh_interval);
         }
     }
 

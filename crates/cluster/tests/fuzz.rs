@@ -5,7 +5,10 @@
 
 mod support;
 
-use blis_cluster::plan::{AdmissionPlan, Detail, FlowControlPlan, Plan, RoutingPlan, Workload};
+use blis_cluster::plan::{
+    AdmissionPlan, Detail, DisaggregationPlan, FlowControlPlan, InstanceKind, Plan, PoolSizes, RoutingPlan,
+    TransferPlan, Workload,
+};
 use blis_cluster::run;
 use blis_engine::{Channel, CpuTierConfig, DeviceModel, InstanceConfig, OffloadConfig, OffloadTierConfig};
 use blis_kernel::rng::GoRand;
@@ -191,7 +194,7 @@ fn strict<T: Copy>(dice: &mut Dice, policy: Entry<T>) -> Configured<T> {
             let value = match param.range {
                 Range::Positive if param.default > 100.0 => dice.real(1.0, 5.0 * param.default),
                 Range::Positive => dice.real(0.1, 2.0 * param.default),
-                Range::NonNegative => dice.real(0.0, 2.0 * param.default),
+                Range::NonNegative => dice.real(0.0, 2.0 * param.default + 1.0),
                 Range::Fraction => dice.real(0.01, 1.0),
                 Range::Share => dice.real(0.0, 1.0),
                 Range::Count => dice.between(0, 10) as f64,
@@ -232,6 +235,48 @@ fn flow_control(dice: &mut Dice) -> FlowControlPlan {
         sheds: dice.one_in(2),
         evicts: dice.one_in(2),
         tick: Tick::from_us(dice.pick(&[1_000, 25_000, 400_000])),
+    }
+}
+
+/// Pools of up to five instances each, like the others or with caches and step times of their own.
+fn disaggregation(
+    dice: &mut Dice,
+    config: &InstanceConfig,
+    like: &Arc<dyn LatencyModel>,
+) -> DisaggregationPlan {
+    let registry = Registry::built_in();
+    let mut kind = || {
+        let kv_blocks = config.kv_blocks * dice.pick(&[1, 1, 2, 4]) as u32 / 2;
+        InstanceKind {
+            config: InstanceConfig { kv_blocks: kv_blocks.max(1), ..config.clone() },
+            latency: if dice.one_in(2) { like.clone() } else { latency(dice) },
+        }
+    };
+    let (prefill, decode) = (kind(), kind());
+    let mut own_routing = || dice.one_in(3).then(|| RoutingPlan { ..routing(dice) });
+    let (prefill_routing, decode_routing) = (own_routing(), own_routing());
+    let shared = dice.between(0, 1) as u32;
+    let at_least = i64::from(1 - shared);
+    let (decider, encode_decider) = (any(dice, &registry.deciders), any(dice, &registry.encode_deciders));
+    DisaggregationPlan {
+        pools: PoolSizes {
+            prefill: dice.between(at_least, 2) as u32,
+            decode: dice.between(at_least, 2) as u32,
+            shared,
+            encode: dice.between(0, 1) as u32,
+        },
+        prefill,
+        decode,
+        decider: strict(dice, decider),
+        encode_decider: encode_decider.with_defaults(),
+        prefill_routing,
+        decode_routing,
+        transfer: TransferPlan {
+            bandwidth_bytes_per_us: dice.pick(&[0.1, 25_000.0]),
+            base_latency_us: dice.pick(&[0.0, 0.4, 50.0, 100_000.0]),
+            block_bytes: dice.pick(&[1.0, 10_000.0]),
+            contention: dice.one_in(2),
+        },
     }
 }
 
@@ -282,14 +327,22 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         horizon,
         semantics,
     };
+    let latency = latency(dice);
+    let disaggregation = dice.one_in(3).then(|| disaggregation(dice, &instance, &latency));
     let delay = |dice: &mut Dice| Tick::from_us(dice.pick(&[0, 0, 0, 1, 700, 50_000]));
     let plan = Plan {
         semantics,
         seed: dice.between(0, 1_000),
         horizon,
-        instances: dice.pick(&[1, 2, 3, 5, 8]),
+        instances: match &disaggregation {
+            None => dice.pick(&[1, 2, 3, 5, 8]),
+            Some(DisaggregationPlan { pools, .. }) => {
+                pools.prefill + pools.decode + pools.shared + pools.encode + dice.between(0, 1) as u32
+            }
+        },
         instance,
-        latency: latency(dice),
+        latency,
+        disaggregation,
         admission: admission(dice),
         flow_control: dice.one_in(3).then(|| flow_control(dice)),
         admission_latency: delay(dice),
@@ -446,7 +499,7 @@ fn check(seed: u64) {
     let named = run(&Plan { workload: with_all_blocks_named(&plan.workload), ..plan.clone() });
     assert_eq!(outcome, named, "counting blocks is the same as naming them");
 
-    if plan.instances == 1 {
+    if plan.instances == 1 && plan.disaggregation.is_none() {
         let registry = Registry::built_in();
         let scorers: Vec<_> =
             registry.scorers.entries().iter().map(|&scorer| (scorer.with_defaults(), 1.0)).collect();
@@ -473,9 +526,12 @@ fn check_endings(plan: &Plan, outcome: &Outcome) {
         RunEnding::Completed => assert_eq!(left, 0, "a completed run leaves nobody behind"),
         RunEnding::HorizonReached => assert!(plan.horizon < Tick::MAX, "there is no horizon"),
         RunEnding::Deadlock(text) => assert!(
-            (plan.instance.cpu_tier.is_some() || plan.instance.offload.is_some())
+            (plan.instance.cpu_tier.is_some()
+                || plan.instance.offload.is_some()
+                || plan.disaggregation.is_some())
                 && plan.semantics.reload_without_credit,
-            "only reloads that refused allocations leave with waiting requests may end so: {text}"
+            "only reloads that refused allocations leave with waiting requests, and requests that hold \
+             the blocks that others wait for, may end so: {text}"
         ),
     }
     let names: std::collections::BTreeSet<_> = records(outcome).iter().map(|r| r.name.to_string()).collect();
@@ -484,6 +540,10 @@ fn check_endings(plan: &Plan, outcome: &Outcome) {
 
 /// A request's figures are in order and complete.
 fn check_record(plan: &Plan, timeout: Option<Tick>, record: &RequestRecord, anybody_evicted: bool) {
+    let keeps_failures = plan.disaggregation.is_some() && plan.semantics.failed_splits_have_latencies;
+    if keeps_failures && record.ending != RequestEnding::Completed {
+        return;
+    }
     let zero_or_more = |t: Option<Tick>| t.is_none_or(|t| t >= Tick::ZERO);
     assert!(zero_or_more(record.scheduling_delay), "scheduled before it arrived: {record:?}");
     if let Some(ttft) = record.ttft {
@@ -522,6 +582,7 @@ fn check_independence(plan: &Plan) {
     let plan = Plan {
         routing: support::routing("round-robin"),
         admission: support::admission("always-admit", &[]),
+        disaggregation: None,
         flow_control: None,
         admission_latency: Tick::ZERO,
         routing_latency: Tick::ZERO,

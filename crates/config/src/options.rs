@@ -90,6 +90,8 @@ pub struct RunOptions {
     pub tenant_budgets: BTreeMap<String, f64>,
     /// The gateway queue.
     pub gateway: GatewayOptions,
+    /// Instances of their own for prompts and answers.
+    pub pools: PoolOptions,
     /// Who serves a request; default round-robin.
     pub routing_policy: Option<String>,
     /// From admission to the routing decision, µs; default 0.
@@ -133,6 +135,50 @@ pub struct RunOptions {
     pub saturation_final_window_us: Option<i64>,
     /// Keep a record of every request, not only the aggregate figures.
     pub per_request: bool,
+}
+
+/// Prefill and decode on instances of their own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolOptions {
+    /// Instances that process prompts; default 0.
+    pub prefill_instances: Option<i64>,
+    /// Instances that generate answers; default 0.
+    pub decode_instances: Option<i64>,
+    /// Instances that do both; default 0.
+    pub shared_instances: Option<i64>,
+    /// Instances that encode what is not text; default 0.
+    pub encode_instances: Option<i64>,
+    /// Which requests are split; default never.
+    pub decider: Option<String>,
+    /// Which requests go through an encode instance; default never.
+    pub encode_decider: Option<String>,
+    /// Bandwidth of KV transfers, GB/s; default 25.
+    pub transfer_bandwidth_gb_per_s: Option<f64>,
+    /// Added to every transfer, ms; default 0.05.
+    pub transfer_base_latency_ms: Option<f64>,
+    /// Whether transfers share the bandwidth; default no.
+    pub transfer_contention: Option<bool>,
+    /// KV bytes of a token on one GPU, where they are not to follow from the model.
+    pub kv_bytes_per_token: Option<f64>,
+    /// What prefill instances have of their own.
+    pub prefill: PoolOverrides,
+    /// What decode and shared instances have of their own.
+    pub decode: PoolOverrides,
+}
+
+/// What the instances of a pool have of their own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolOverrides {
+    /// GPUs per instance.
+    pub tp: Option<i64>,
+    /// GPU type.
+    pub hardware: Option<String>,
+    /// Step-time model.
+    pub latency_model: Option<String>,
+    /// Longest prompt plus answer, tokens.
+    pub max_model_len: Option<i64>,
+    /// Scorers that choose among them, `name:weight,…`.
+    pub routing_scorers: Option<String>,
 }
 
 /// The queue between admission and routing.

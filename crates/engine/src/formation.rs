@@ -5,10 +5,21 @@
 
 use crate::instance::{Fetching, Instance, SlotRef, Step};
 use crate::kv::FetchAnswer;
-use crate::request::{Ending, Pace, Place};
+use crate::request::{Ending, Pace, Place, Remote};
 use blis_kernel::Tick;
 use blis_latency::{Batch, Prefill};
 use blis_policy::preemption::Running;
+
+/// What a waiting request gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Granted {
+    /// So many tokens of its prompt from `start`, or one behind it, and the blocks for them.
+    Tokens { start: u64, count: u64 },
+    /// Nothing while its blocks are fetched from below the GPU.
+    NotYet,
+    /// Nothing: blocks are short.
+    Refused,
+}
 
 impl Instance {
     /// A step starts at `now`: form the batch, ask the latency model, and either settle its effects at once (Q1) or
@@ -67,8 +78,8 @@ impl Instance {
             let request = &self.requests[slot as usize];
             if request.scheduled > 0 {
                 // A request admitted in this step still has no progress, even when its prefix was cached.
-                let progress =
-                    if request.batch_sequence >= self.admitted_from { 0 } else { request.progress };
+                let is_new = request.batch_sequence >= self.admitted_from && request.remote == Remote::No;
+                let progress = if is_new { 0 } else { request.progress };
                 self.scratch_prefills.push(Prefill {
                     prompt_tokens: request.target,
                     progress,
@@ -405,46 +416,40 @@ impl Instance {
         self.push_waiting(slot, true);
     }
 
-    /// The wait queue, from its head, until somebody does not fit. Those who wait for blocks are passed over.
+    /// The wait queue, from its head, until somebody does not fit; those who wait for blocks from below the GPU are
+    /// passed over. Then only those who hold their blocks already.
     fn admit(&mut self, now: Tick, mut budget: u64) {
-        let size = u64::from(self.config.block_tokens);
         let mut passed_over = 0;
+        let mut blocks_are_short = false;
         while budget > 0
             && self.batch.len() < self.config.max_num_seqs as usize
             && let Some(head) = self.waiting.get(passed_over)
         {
             let slot = head.slot;
-            if self.has_chain && self.kv.is_deferred(slot) {
+            if blocks_are_short && self.requests[slot as usize].remote != Remote::Waiting {
                 passed_over += 1;
                 continue;
             }
-            let target = self.requests[slot as usize].target;
-            let findable =
-                if self.semantics.fully_cached_prompt_is_free { target } else { target.saturating_sub(1) }
-                    / size;
-            let mut cached = self.kv.cached_blocks(slot, findable as u32);
-            if self.has_chain {
-                match self.kv.fetch(slot, &self.requests[slot as usize].name, cached, findable as u32) {
-                    FetchAnswer::Nothing => {}
-                    FetchAnswer::Waits => {
-                        passed_over += 1;
-                        continue;
-                    }
-                    FetchAnswer::NoRoom => {
-                        self.fetch_found_no_room = true;
-                        return;
-                    }
+            let granted = match self.requests[slot as usize].remote {
+                Remote::No => self.allocate_for_admission(slot, budget),
+                Remote::Waiting | Remote::Used => self.allocate_for_remote(slot, budget),
+            };
+            let (start, tokens) = match granted {
+                Granted::Tokens { start, count } => (start, count),
+                Granted::NotYet => {
+                    passed_over += 1;
+                    continue;
                 }
-            }
-            if self.kv.reload_for_admission(slot, cached, findable as u32) > 0 {
-                cached = self.kv.cached_blocks(slot, findable as u32);
-            }
-            let start = u64::from(cached) * size;
-            let tokens = self.chunk(target - start, budget);
-            if !self.kv.extend_prefill(slot, start, start + tokens, cached) {
-                self.head_was_refused = true;
-                return;
-            }
+                Granted::Refused
+                    if self.semantics.decode_part_saves_a_step || self.block_holders_waiting == 0 =>
+                {
+                    return;
+                }
+                Granted::Refused => {
+                    blocks_are_short = true;
+                    continue;
+                }
+            };
             if self.has_chain {
                 self.kv.forget_deferral(slot);
             }
@@ -457,10 +462,47 @@ impl Instance {
             request.scheduling_delay = now - request.arrival;
             request.batch_sequence = self.next_batch_sequence;
             self.next_batch_sequence += 1;
+            let decodes = start >= request.target && request.remote == Remote::Used;
             self.batch.push(slot);
-            self.prefilling.push(slot);
-            self.push_forward(slot);
+            if decodes {
+                self.decode_alone(slot);
+            } else {
+                self.prefilling.push(slot);
+                self.push_forward(slot);
+            }
         }
+    }
+
+    /// Blocks for the first chunk of a prompt.
+    pub(crate) fn allocate_for_admission(&mut self, slot: u32, budget: u64) -> Granted {
+        if self.has_chain && self.kv.is_deferred(slot) {
+            return Granted::NotYet;
+        }
+        let size = u64::from(self.config.block_tokens);
+        let target = self.requests[slot as usize].target;
+        let findable =
+            if self.semantics.fully_cached_prompt_is_free { target } else { target.saturating_sub(1) } / size;
+        let mut cached = self.kv.cached_blocks(slot, findable as u32);
+        if self.has_chain {
+            match self.kv.fetch(slot, &self.requests[slot as usize].name, cached, findable as u32) {
+                FetchAnswer::Nothing => {}
+                FetchAnswer::Waits => return Granted::NotYet,
+                FetchAnswer::NoRoom => {
+                    self.fetch_found_no_room = true;
+                    return Granted::Refused;
+                }
+            }
+        }
+        if self.kv.reload_for_admission(slot, cached, findable as u32) > 0 {
+            cached = self.kv.cached_blocks(slot, findable as u32);
+        }
+        let start = u64::from(cached) * size;
+        let count = self.chunk(target - start, budget);
+        if self.kv.extend_prefill(slot, start, start + count, cached) {
+            return Granted::Tokens { start, count };
+        }
+        self.head_was_refused = true;
+        Granted::Refused
     }
 
     /// Puts a request that decodes alone into its list, in batch order.

@@ -6,7 +6,7 @@ use crate::config::InstanceConfig;
 use crate::kv::offload::OffloadFigures;
 use crate::kv::{BlockKeys, IndexChange, KvCache};
 use crate::lockstep::Lockstep;
-use crate::request::{Ended, Ending, Pace, Place, Request, Submission, known};
+use crate::request::{Ended, Ending, Pace, Place, Remote, Request, Submission, known};
 use blis_kernel::{DurationHistogram, Semantics, Tick, TimerQueue};
 use blis_latency::{LatencyModel, Prefill};
 use blis_policy::preemption::PreemptionVictim;
@@ -115,6 +115,8 @@ pub struct Instance {
     vacant: Vec<u32>,
     pub(crate) waiting: VecDeque<Waiting>,
     pub(crate) queue_is_dirty: bool,
+    /// Requests of the wait queue whose prompt's blocks are filled already.
+    pub(crate) block_holders_waiting: u32,
     pub(crate) batch: Vec<u32>,
     pub(crate) next_batch_sequence: u64,
     /// Batch sequence of the first request admitted in the step being formed.
@@ -165,6 +167,7 @@ impl Instance {
             vacant: Vec::new(),
             waiting: VecDeque::new(),
             queue_is_dirty: false,
+            block_holders_waiting: 0,
             batch: Vec::new(),
             next_batch_sequence: 0,
             admitted_from: 0,
@@ -198,6 +201,16 @@ impl Instance {
     #[inline]
     pub fn kv_utilization(&self) -> f64 {
         f64::from(self.kv.used_blocks()) / f64::from(self.kv.capacity())
+    }
+
+    /// KV blocks that it has.
+    pub fn kv_blocks(&self) -> u32 {
+        self.kv.capacity()
+    }
+
+    /// What the latency model adds once to a request with an answer.
+    pub fn post_decode_overhead(&self) -> Tick {
+        self.post_decode
     }
 
     /// Its counters so far.
@@ -273,6 +286,12 @@ impl Instance {
         if now <= self.config.horizon {
             self.clock = self.clock.max(now);
         }
+        let slot = self.occupy(request);
+        self.entering.set(entry, slot);
+    }
+
+    /// A slot for the request, and an account of its blocks.
+    pub(crate) fn occupy(&mut self, request: Submission) -> u32 {
         let slot = self.vacant.pop().unwrap_or_else(|| {
             self.requests.push(vacant_request());
             (self.requests.len() - 1) as u32
@@ -299,7 +318,7 @@ impl Instance {
         assert!(fits, "a prompt of {} tokens came with {keys:?}", request.input_tokens);
         self.kv.register(slot, keys);
         self.kv.set_prompt_blocks(slot, self.prompt_blocks(slot) as u32);
-        self.entering.set(entry, slot);
+        slot
     }
 
     fn prompt_blocks(&self, slot: u32) -> u64 {
@@ -406,18 +425,21 @@ impl Instance {
             request.finish_progress = longest - 1;
             request.capped = true;
         }
-        let deadline = request.deadline;
-        if deadline < Tick::MAX {
-            if deadline <= now {
-                self.counters.timed_out += 1;
-                self.leave(slot, Ending::TimedOut, now);
-                return;
-            }
-            if deadline <= self.config.horizon {
-                let who = SlotRef { slot, generation: request.generation };
-                self.drop_dead_deadlines();
-                self.deadlines.set(deadline, who);
-            }
+        if request.deadline <= now {
+            self.counters.timed_out += 1;
+            self.leave(slot, Ending::TimedOut, now);
+            return;
+        }
+        self.join_queue(slot, now);
+    }
+
+    /// The request joins the wait queue, until its deadline.
+    pub(crate) fn join_queue(&mut self, slot: u32, now: Tick) {
+        let request = &self.requests[slot as usize];
+        if request.deadline < Tick::MAX && request.deadline <= self.config.horizon {
+            let (deadline, who) = (request.deadline, SlotRef { slot, generation: request.generation });
+            self.drop_dead_deadlines();
+            self.deadlines.set(deadline, who);
         }
         self.stop_fetching(now);
         self.push_waiting(slot, false);
@@ -519,11 +541,16 @@ impl Instance {
     fn withdraw(&mut self, slot: u32, ending: Ending, now: Tick) {
         self.kv.release(slot, 0);
         self.leave(slot, ending, now);
-        match self.step {
-            Step::None if self.batch.is_empty() && !self.waiting.is_empty() => self.step = Step::Due(now),
-            Step::Stalled if !self.waiting.is_empty() => self.step = Step::Due(now),
-            Step::Stalled => self.step = Step::None,
-            _ => {}
+        if self.step == Step::None && self.batch.is_empty() && !self.waiting.is_empty() {
+            self.step = Step::Due(now);
+        }
+        self.retry_if_stalled(now);
+    }
+
+    /// Blocks were given back: whoever waits for them tries again.
+    pub(crate) fn retry_if_stalled(&mut self, now: Tick) {
+        if self.step == Step::Stalled {
+            self.step = if self.waiting.is_empty() { Step::None } else { Step::Due(now) };
         }
     }
 
@@ -541,20 +568,29 @@ impl Instance {
             itl_mean_us: 0.0,
             scheduling_delay: known(request.scheduling_delay),
             output_tokens: 0,
+            first_interval: None,
         };
         self.leave_with(slot, ended);
     }
 
     pub(crate) fn leave_with(&mut self, slot: u32, ended: Ended) {
+        self.vacate(slot);
+        self.ended.push(ended);
+    }
+
+    /// The slot is free again; its request holds nothing.
+    pub(crate) fn vacate(&mut self, slot: u32) {
         self.kv.forget(slot);
         if self.has_chain {
             self.kv.forget_deferral(slot);
         }
         let request = &mut self.requests[slot as usize];
+        if request.remote == Remote::Waiting && request.place == Place::Waiting {
+            self.block_holders_waiting -= 1;
+        }
         request.place = Place::Vacant;
         request.itl = Vec::new();
         self.vacant.push(slot);
-        self.ended.push(ended);
     }
 
     /// Ends the run: every request that is left ends as what it is doing. Returns the simulated end.
@@ -579,6 +615,12 @@ impl Instance {
         while let Some((_, slot)) = self.entering.pop() {
             self.leave(slot, Ending::StillEntering, end);
         }
+        for slot in 0..self.requests.len() as u32 {
+            if self.requests[slot as usize].place == Place::Reserved {
+                self.kv.release(slot, 0);
+                self.leave(slot, Ending::StillReserved, end);
+            }
+        }
         self.prefilling.clear();
         self.alone.clear();
         self.forward.clear();
@@ -589,9 +631,11 @@ impl Instance {
         end
     }
 
-    /// Whether requests wait that nothing due can ever admit.
+    /// Whether requests wait that nothing due can ever admit, nor a transfer that is on its way here.
     pub fn is_deadlocked(&self) -> bool {
-        self.next_event_at() == Tick::MAX && !(self.waiting.is_empty() && self.batch.is_empty())
+        let is_idle = self.waiting.is_empty() && self.batch.is_empty();
+        let expects_nothing = || self.requests.iter().all(|request| request.place != Place::Reserved);
+        self.next_event_at() == Tick::MAX && !is_idle && expects_nothing()
     }
 }
 
@@ -621,5 +665,6 @@ fn vacant_request() -> Request {
         itl: Vec::new(),
         lockstep_itl: Tick::ZERO,
         lone_evictions: 0,
+        remote: Remote::No,
     }
 }

@@ -9,6 +9,7 @@ mod formation;
 pub mod instance;
 pub mod kv;
 mod lockstep;
+mod remote;
 pub mod request;
 mod settle;
 
@@ -16,4 +17,4 @@ pub use config::{CpuTierConfig, InstanceConfig};
 pub use instance::{Counters, Instance};
 pub use kv::offload::{Channel, DeviceModel, OffloadConfig, OffloadFigures, OffloadTierConfig};
 pub use kv::{BlockKeys, IndexChange};
-pub use request::{Ended, Ending, Submission};
+pub use request::{Ended, Ending, Reservation, Submission};

@@ -270,6 +270,15 @@ impl Instance {
         request.pace = Pace::Alone;
     }
 
+    /// The first of a running request's inter-token latencies.
+    pub(crate) fn first_interval(&self, slot: u32) -> Option<Tick> {
+        let request = &self.requests[slot as usize];
+        match request.pace {
+            Pace::Lockstep { joined_step, .. } => self.lockstep.log_since(joined_step).next(),
+            Pace::Prefill | Pace::Alone => request.itl.first().copied(),
+        }
+    }
+
     /// Drops the part of the log from before any member joined.
     pub(crate) fn trim_log(&mut self) {
         let oldest = self

@@ -1,7 +1,7 @@
 //! The effects of a step: tokens, first tokens, completions.
 
 use crate::instance::{Instance, SlotRef, Step};
-use crate::request::{Ended, Ending, Pace, known};
+use crate::request::{Ended, Ending, Pace, Remote, known};
 use blis_kernel::Tick;
 
 impl Instance {
@@ -120,6 +120,11 @@ impl Instance {
 
     /// A request has its last token.
     fn complete(&mut self, slot: u32, end: Tick) {
+        let first_interval = if self.requests[slot as usize].remote == Remote::Used {
+            self.first_interval(slot)
+        } else {
+            None
+        };
         let lockstep = self.lockstep_leave(slot);
         let request = &self.requests[slot as usize];
         let (intervals, total) = lockstep.unwrap_or_else(|| {
@@ -137,19 +142,21 @@ impl Instance {
         self.kv.release(slot, 0);
         let generated = (progress - input + 1).min(output);
         let request = &self.requests[slot as usize];
-        let first_token = request.recorded_ttft;
+        // Without a first token of its own (B7), its latencies count from its admission here.
+        let first_token = known(request.recorded_ttft);
         let overhead = if output > 0 { self.post_decode } else { Tick::ZERO };
-        let last_token = first_token + total;
+        let last_token = first_token.unwrap_or_default() + total;
         let ended = Ended {
             handle: request.handle,
             ending: if capped { Ending::LengthCapped } else { Ending::Completed },
             at: end,
-            ttft: known(request.recorded_ttft),
+            ttft: first_token,
             last_token: Some(last_token),
             e2e: Some(last_token + overhead),
             itl_mean_us: if intervals == 0 { 0.0 } else { total.as_us() as f64 / intervals as f64 },
             scheduling_delay: known(request.scheduling_delay),
             output_tokens: generated as u32,
+            first_interval,
         };
         self.counters.completed += 1;
         self.counters.length_capped += u64::from(capped);

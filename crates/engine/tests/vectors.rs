@@ -142,7 +142,10 @@ fn differences(vector: &Value, run: Run) -> Vec<String> {
             Some(Ending::Completed | Ending::LengthCapped | Ending::Evicted) => "completed",
             Some(Ending::TimedOut) => "timed_out",
             Some(Ending::StillRunning) => "running",
-            Some(Ending::Unservable | Ending::StillQueued | Ending::StillEntering) | None => "queued",
+            Some(
+                Ending::Unservable | Ending::StillQueued | Ending::StillEntering | Ending::StillReserved,
+            )
+            | None => "queued",
         };
         differ(format!("{} state", request.id), expected["state"].as_str().unwrap().into(), state.into());
         let us = |t: Option<Tick>| t.map(|t| t.as_us().to_string()).unwrap_or_default();

@@ -51,6 +51,30 @@ pub struct Semantics {
     /// B16: a request that is to be evicted while it enters its instance is never evicted. Corrected: it may be the next
     /// time.
     pub entering_victims_escape: bool,
+    /// B6: the GPU of a pool changes its label, its memory and its cost, but not how fast it is. Corrected: step
+    /// times are those of the pool's GPU.
+    pub pool_hardware_is_a_label: bool,
+    /// B7: a decode instance generates one token less than the answer has, although its first token is the answer's
+    /// first. Corrected: it computes the prompt's last token, which gives the first token, and then the others.
+    pub decode_part_saves_a_step: bool,
+    /// B8: split requests that were dropped or timed out have latencies and count for goodput; drops at the decode
+    /// instance print as zero. Corrected: only completed requests have, and drops are printed.
+    pub failed_splits_have_latencies: bool,
+    /// B11: a transfer moves every block of the prompt. Corrected: only what the decode instance does not hold.
+    pub transfers_move_whole_prompts: bool,
+    /// B12: a transfer keeps the bandwidth that was left for it when it started. Corrected: all transfers share the
+    /// bandwidth at every moment.
+    pub transfer_rate_is_fixed: bool,
+    /// A request is dropped when its decode instance has no room at the moment that its prompt is done. Corrected: the
+    /// transfer waits for room, as vLLM's does.
+    pub full_decode_instance_drops: bool,
+    /// B17: all pools without scorers of their own ask one router, whose memory they mix up. Corrected: each has its
+    /// own.
+    pub pools_share_one_router: bool,
+    /// B3: the autoscaler takes the last replica too, drains by name as text, lets idle instances drain for ever, and
+    /// stops when nothing is in flight. Corrected: one replica stays, the oldest drains first, idle instances
+    /// end at once, and it goes on until every request has ended.
+    pub autoscaler_lets_everything_go: bool,
 }
 
 impl Semantics {
@@ -71,6 +95,14 @@ impl Semantics {
         gateway_fifo_is_priority: false,
         gateway_bands_as_seen: false,
         entering_victims_escape: false,
+        pool_hardware_is_a_label: false,
+        decode_part_saves_a_step: false,
+        failed_splits_have_latencies: false,
+        transfers_move_whole_prompts: false,
+        transfer_rate_is_fixed: false,
+        full_decode_instance_drops: false,
+        pools_share_one_router: false,
+        autoscaler_lets_everything_go: false,
     };
 
     /// The Go reference's reading (inference-sim, commit f90a1e3a).
@@ -90,6 +122,14 @@ impl Semantics {
         gateway_fifo_is_priority: true,
         gateway_bands_as_seen: true,
         entering_victims_escape: true,
+        pool_hardware_is_a_label: true,
+        decode_part_saves_a_step: true,
+        failed_splits_have_latencies: true,
+        transfers_move_whole_prompts: true,
+        transfer_rate_is_fixed: true,
+        full_decode_instance_drops: true,
+        pools_share_one_router: true,
+        autoscaler_lets_everything_go: true,
     };
 }
 

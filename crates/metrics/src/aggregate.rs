@@ -73,7 +73,7 @@ impl Tally {
         match request.ending {
             RequestEnding::Completed => self.completed += 1,
             RequestEnding::TimedOut => self.timed_out += 1,
-            RequestEnding::DroppedUnservable => self.dropped_unservable += 1,
+            RequestEnding::DroppedUnservable | RequestEnding::DroppedAtDecode => self.dropped_unservable += 1,
             RequestEnding::StillQueued => self.still_queued += 1,
             RequestEnding::StillRunning => self.still_running += 1,
             RequestEnding::InPipeline
@@ -82,6 +82,7 @@ impl Tally {
             | RequestEnding::ShedFromGateway
             | RequestEnding::ExpiredAtGateway
             | RequestEnding::RejectedByRouting
+            | RequestEnding::RejectedByEncode
             | RequestEnding::Evicted
             | RequestEnding::StillAtGateway => {}
         }
@@ -174,12 +175,10 @@ impl Aggregate {
         all
     }
 
-    /// Sums up all instances, given each one's figures and aggregate.
-    pub(crate) fn of_cluster(tallies: &[Tally], figures: &[InstanceFigures], instances: &[Self]) -> Self {
-        let mut tally = Tally::default();
+    /// Sums up all instances, given each one's figures and aggregate. `tally`: the requests of all of them.
+    pub(crate) fn of_cluster(mut tally: Tally, figures: &[InstanceFigures], instances: &[Self]) -> Self {
         let mut inter_token_latencies = DurationHistogram::default();
-        for (part, figures) in tallies.iter().zip(figures) {
-            tally.merge(part);
+        for figures in figures {
             inter_token_latencies.merge(&figures.inter_token_latencies);
         }
         let ended_at = figures.iter().map(|f| f.ended_at).max().unwrap_or_default();

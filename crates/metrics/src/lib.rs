@@ -18,6 +18,7 @@ pub mod record;
 pub mod recorder;
 pub mod saturation;
 pub mod sessions;
+pub mod splits;
 pub mod trace_summary;
 
 pub use aggregate::{Aggregate, InstanceFigures};
@@ -31,4 +32,5 @@ pub use record::{Labels, RequestEnding, RequestRecord, SessionPlace};
 pub use recorder::{Options, Recorder, RunFigures};
 pub use saturation::Saturation;
 pub use sessions::SessionFigures;
+pub use splits::{SplitFigures, SplitRecord, SplitTally};
 pub use trace_summary::TraceSummary;

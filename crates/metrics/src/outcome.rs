@@ -8,6 +8,7 @@ use crate::offload::OffloadFigures;
 use crate::record::{Labels, RequestRecord};
 use crate::saturation::Saturation;
 use crate::sessions::SessionFigures;
+use crate::splits::SplitFigures;
 use crate::trace_summary::TraceSummary;
 use std::collections::BTreeMap;
 
@@ -43,6 +44,10 @@ pub struct Conservation {
     pub expired_at_gateway: u64,
     /// Found no instance.
     pub rejected_by_routing: u64,
+    /// Found no encode instance.
+    pub rejected_by_encode: u64,
+    /// Found no room at their decode instance.
+    pub dropped_at_decode: u64,
     /// Taken away from their instances for more important requests.
     pub evicted: u64,
     /// Waited in the gateway queue when the run ended.
@@ -67,6 +72,8 @@ impl Conservation {
                 + self.shed_from_gateway
                 + self.expired_at_gateway
                 + self.rejected_by_routing
+                + self.rejected_by_encode
+                + self.dropped_at_decode
                 + self.evicted
                 + self.still_at_gateway
                 + self.still_queued
@@ -106,6 +113,8 @@ pub struct Anomalies {
     pub gateway_evicted: u64,
     /// Requests that waited too long in the gateway queue.
     pub gateway_expired: u64,
+    /// Requests that found no encode instance.
+    pub rejected_by_encode: u64,
 }
 
 impl Anomalies {
@@ -123,6 +132,7 @@ impl Anomalies {
             + self.gateway_rejected
             + self.gateway_evicted
             + self.gateway_expired
+            + self.rejected_by_encode
             > 0
     }
 }
@@ -177,6 +187,8 @@ pub struct Outcome {
     pub goodput: Option<Goodput>,
     /// Whether the system kept up, when detectors were asked.
     pub saturation: Option<Saturation>,
+    /// Of requests whose prompt and answer were processed by different instances, when there are any.
+    pub splits: Option<SplitFigures>,
     /// Of sessions, when there are any.
     pub sessions: Option<SessionFigures>,
     /// Of decisions, when they were counted.

@@ -21,6 +21,10 @@ pub enum RequestEnding {
     ExpiredAtGateway,
     /// No instance could take it.
     RejectedByRouting,
+    /// No instance could encode it.
+    RejectedByEncode,
+    /// Its prompt was processed, and its decode instance had no room for it.
+    DroppedAtDecode,
     /// The gateway took it away from its instance for a more important request.
     Evicted,
     /// The run ended while it waited in the gateway queue.

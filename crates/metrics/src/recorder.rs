@@ -11,6 +11,7 @@ use crate::outcome::{Anomalies, Conservation, KvFigures, Outcome, PerRequest, Ru
 use crate::record::{Labels, RequestEnding, RequestRecord};
 use crate::saturation;
 use crate::sessions::Sessions;
+use crate::splits::{SplitFigures, SplitTally};
 use crate::trace_summary::TraceSummary;
 use std::collections::BTreeMap;
 
@@ -28,6 +29,8 @@ pub struct Options {
     pub slo_targets: SloTargets,
     /// Whether and how saturation is detected. All requests are then remembered until the end of the run.
     pub saturation: Option<saturation::Settings>,
+    /// Requests may be split, so that what instances serve are not whole requests.
+    pub splits: bool,
 }
 
 /// What is known when the run is over.
@@ -45,6 +48,12 @@ pub struct RunFigures {
     pub trace: Option<TraceSummary>,
     /// The decisions themselves, when they were kept.
     pub decisions: Option<Decisions>,
+    /// The requests that were split, where there are pools.
+    pub splits: Option<SplitTally>,
+    /// Which instances process prompts of split requests; those beyond the end do not.
+    pub prefill_instances: Vec<bool>,
+    /// Which instances generate their answers.
+    pub decode_instances: Vec<bool>,
 }
 
 /// Collects a run.
@@ -55,6 +64,8 @@ pub struct Recorder {
     conservation: Conservation,
     shed: BTreeMap<String, u64>,
     tallies: Vec<Tally>,
+    /// Whole requests, where instances may serve parts.
+    whole: Option<Tally>,
     completions: Vec<Completions>,
     breakdown: Breakdown,
     goodput: goodput::Tally,
@@ -68,6 +79,7 @@ impl Recorder {
         Self {
             breakdown: Breakdown::new(!options.slo_targets.is_empty()),
             goodput: goodput::Tally::new(options.slo_targets.clone()),
+            whole: options.splits.then(Tally::default),
             options,
             labels: Vec::new(),
             conservation: Conservation::default(),
@@ -92,6 +104,23 @@ impl Recorder {
         self.labels.push(labels);
     }
 
+    /// Takes in what an instance served: a request, or a part of one.
+    ///
+    /// # Panics
+    /// When no instance is named.
+    pub fn record_at_instance(&mut self, served: &RequestRecord) {
+        let index = served.instance.expect("an instance served it").index();
+        if index >= self.tallies.len() {
+            self.tallies.resize_with(index + 1, Tally::default);
+            self.completions.resize_with(index + 1, Completions::default);
+        }
+        self.tallies[index].add(served);
+        if let Some(e2e) = served.e2e.filter(|_| self.options.count_inversions) {
+            let class = self.breakdown.class_of(served);
+            self.completions[index].push(class, served.arrival, served.name.clone(), e2e);
+        }
+    }
+
     /// Takes in a request whose fate is known. Requests may come in any order, each exactly once.
     ///
     /// # Panics
@@ -99,17 +128,8 @@ impl Recorder {
     pub fn record(&mut self, request: RequestRecord) {
         self.count(&request);
         self.goodput.add(&request);
-        if let Some(instance) = request.instance {
-            let index = instance.index();
-            if index >= self.tallies.len() {
-                self.tallies.resize_with(index + 1, Tally::default);
-                self.completions.resize_with(index + 1, Completions::default);
-            }
-            self.tallies[index].add(&request);
-            if let Some(e2e) = request.e2e.filter(|_| self.options.count_inversions) {
-                let class = self.breakdown.class_of(&request);
-                self.completions[index].push(class, request.arrival, request.name.clone(), e2e);
-            }
+        if let Some(whole) = &mut self.whole {
+            whole.add(&request);
         }
         if request.is_registered() {
             self.breakdown.add(&request);
@@ -131,6 +151,8 @@ impl Recorder {
             RequestEnding::ShedFromGateway => &mut ends.shed_from_gateway,
             RequestEnding::ExpiredAtGateway => &mut ends.expired_at_gateway,
             RequestEnding::RejectedByRouting => &mut ends.rejected_by_routing,
+            RequestEnding::RejectedByEncode => &mut ends.rejected_by_encode,
+            RequestEnding::DroppedAtDecode => &mut ends.dropped_at_decode,
             RequestEnding::Evicted => &mut ends.evicted,
             RequestEnding::StillAtGateway => &mut ends.still_at_gateway,
             RequestEnding::StillQueued => &mut ends.still_queued,
@@ -164,7 +186,16 @@ impl Recorder {
 
         let instances: Vec<_> =
             self.tallies.iter_mut().zip(&run.instances).map(|(t, f)| Aggregate::of_instance(t, f)).collect();
-        let cluster = Aggregate::of_cluster(&self.tallies, &run.instances, &instances);
+        let whole = self.whole.unwrap_or_else(|| {
+            let mut all = Tally::default();
+            self.tallies.iter().for_each(|tally| all.merge(tally));
+            all
+        });
+        let cluster = Aggregate::of_cluster(whole, &run.instances, &instances);
+        let splits = run.splits.and_then(|tally| {
+            let (prefill, decode) = (&run.prefill_instances, &run.decode_instances);
+            SplitFigures::of(tally, &instances, prefill, decode, cluster.duration_s)
+        });
         let thrashing = run.instances.iter().fold(0.0, |sum, figures| sum + figures.kv_thrashing_rate);
         let kv = KvFigures {
             preemption_rate: match cluster.completed {
@@ -192,6 +223,7 @@ impl Recorder {
             gateway_rejected: self.conservation.rejected_by_gateway,
             gateway_evicted: self.conservation.evicted,
             gateway_expired: self.conservation.expired_at_gateway,
+            rejected_by_encode: self.conservation.rejected_by_encode,
         };
         let mut records = self.records;
         records.sort_by(|a, b| a.arrival.cmp(&b.arrival).then_with(|| a.name.cmp(&b.name)));
@@ -206,6 +238,7 @@ impl Recorder {
             tenants: self.breakdown.tenant_figures(),
             goodput: self.goodput.figures(cluster.duration_s),
             saturation: self.options.saturation.map(|settings| saturation::detect(&records, &settings)),
+            splits,
             sessions: self.sessions.figures(),
             trace: run.trace,
             decisions: run.decisions,
@@ -231,6 +264,7 @@ mod tests {
         count_inversions: true,
         slo_targets: SloTargets::new(),
         saturation: None,
+        splits: false,
     };
 
     fn request(n: u64, arrival_ms: i64, ending: RequestEnding) -> RequestRecord {
@@ -252,6 +286,14 @@ mod tests {
             session: None,
             ending,
         }
+    }
+
+    /// A request that its instance served whole.
+    fn add(recorder: &mut Recorder, request: RequestRecord) {
+        if request.instance.is_some() {
+            recorder.record_at_instance(&request);
+        }
+        recorder.record(request);
     }
 
     fn completed(n: u64, arrival_ms: i64, ttft_ms: i64, e2e_ms: i64) -> RequestRecord {
@@ -290,6 +332,9 @@ mod tests {
             session_names: Vec::new(),
             trace: None,
             decisions: None,
+            splits: None,
+            prefill_instances: Vec::new(),
+            decode_instances: Vec::new(),
         }
     }
 
@@ -305,9 +350,9 @@ mod tests {
     #[test]
     fn ttft_counts_unfinished_requests_and_e2e_does_not() {
         let mut recorder = recorder(1, &[("", "")]);
-        recorder.record(completed(0, 0, 10, 100));
-        recorder.record(RequestRecord { ttft: Some(ms(30)), ..request(1, 0, RequestEnding::TimedOut) });
-        recorder.record(request(2, 0, RequestEnding::StillQueued));
+        add(&mut recorder, completed(0, 0, 10, 100));
+        add(&mut recorder, RequestRecord { ttft: Some(ms(30)), ..request(1, 0, RequestEnding::TimedOut) });
+        add(&mut recorder, request(2, 0, RequestEnding::StillQueued));
         let outcome = recorder.finish(run(3, vec![figures(1000, 11)]));
         assert_eq!((outcome.cluster.ttft_ms.count, outcome.cluster.ttft_ms.mean), (2, 20.0));
         assert_eq!((outcome.cluster.e2e_ms.count, outcome.cluster.e2e_ms.p99), (1, 100.0));
@@ -319,7 +364,10 @@ mod tests {
     #[test]
     fn without_completions_latencies_and_rates_are_zero() {
         let mut recorder = recorder(1, &[("", "")]);
-        recorder.record(RequestRecord { ttft: Some(ms(30)), ..request(1, 0, RequestEnding::StillRunning) });
+        add(
+            &mut recorder,
+            RequestRecord { ttft: Some(ms(30)), ..request(1, 0, RequestEnding::StillRunning) },
+        );
         let outcome = recorder.finish(run(1, vec![figures(1000, 0)]));
         assert_eq!(outcome.cluster.ttft_ms, crate::Distribution::default());
         assert_eq!(outcome.cluster.responses_per_s, 0.0);
@@ -328,8 +376,8 @@ mod tests {
     #[test]
     fn the_cluster_sums_its_instances_and_averages_their_hit_rates() {
         let mut recorder = recorder(2, &[("", "")]);
-        recorder.record(completed(0, 0, 10, 100));
-        recorder.record(RequestRecord { instance: Some(InstanceId(1)), ..completed(1, 5, 20, 300) });
+        add(&mut recorder, completed(0, 0, 10, 100));
+        add(&mut recorder, RequestRecord { instance: Some(InstanceId(1)), ..completed(1, 5, 20, 300) });
         let hits = InstanceFigures { cache_hits: 4, preemptions: 3, ..figures(2000, 11) };
         let outcome = recorder.finish(run(2, vec![hits, figures(500, 11)]));
         assert_eq!(outcome.instances[0].cache_hit_rate, 0.5);
@@ -346,9 +394,9 @@ mod tests {
             labels,
             ..request(n, 0, RequestEnding::RejectedByAdmission)
         };
-        recorder.record(rejected(0, 0));
-        recorder.record(rejected(1, 1));
-        recorder.record(rejected(2, 1));
+        add(&mut recorder, rejected(0, 0));
+        add(&mut recorder, rejected(1, 1));
+        add(&mut recorder, rejected(2, 1));
         let outcome = recorder.finish(run(3, vec![figures(0, 0)]));
         let shed: Vec<_> = outcome.anomalies.shed.iter().map(|(class, n)| (class.as_str(), *n)).collect();
         assert_eq!(shed, [("batch", 2), ("standard", 1)]);
@@ -359,9 +407,9 @@ mod tests {
     #[test]
     fn classes_and_tenants_are_kept_apart() {
         let mut recorder = recorder(1, &[("batch", "a"), ("", "b"), ("critical", "c")]);
-        recorder.record(completed(0, 0, 10, 100));
-        recorder.record(RequestRecord { labels: 1, ..completed(1, 0, 20, 40) });
-        recorder.record(RequestRecord { labels: 2, ..request(2, 0, RequestEnding::TimedOut) });
+        add(&mut recorder, completed(0, 0, 10, 100));
+        add(&mut recorder, RequestRecord { labels: 1, ..completed(1, 0, 20, 40) });
+        add(&mut recorder, RequestRecord { labels: 2, ..request(2, 0, RequestEnding::TimedOut) });
         let outcome = recorder.finish(run(3, vec![figures(1000, 22)]));
         assert_eq!(outcome.classes.keys().collect::<Vec<_>>(), ["batch", "default"]);
         assert_eq!(outcome.classes["default"].itl_mean_us.mean, 2000.0);
@@ -373,9 +421,9 @@ mod tests {
     fn a_session_lasts_from_its_first_arrival_to_its_last_completion() {
         let mut recorder = recorder(1, &[("", "")]);
         let place = |session, round| Some(SessionPlace { session, round });
-        recorder.record(RequestRecord { session: place(0, 0), ..completed(0, 100, 10, 50) });
-        recorder.record(RequestRecord { session: place(0, 1), ..completed(1, 400, 6, 60) });
-        recorder.record(RequestRecord { session: place(1, 0), ..request(2, 0, RequestEnding::TimedOut) });
+        add(&mut recorder, RequestRecord { session: place(0, 0), ..completed(0, 100, 10, 50) });
+        add(&mut recorder, RequestRecord { session: place(0, 1), ..completed(1, 400, 6, 60) });
+        add(&mut recorder, RequestRecord { session: place(1, 0), ..request(2, 0, RequestEnding::TimedOut) });
         let sessions = recorder.finish(run(3, vec![figures(1000, 22)])).sessions.unwrap();
         assert_eq!((sessions.sessions, sessions.duration_ms.count, sessions.duration_ms.mean), (2, 1, 360.0));
         assert_eq!((sessions.ttft_cold_ms.mean, sessions.ttft_warm_ms.mean), (10.0, 6.0));
@@ -385,7 +433,7 @@ mod tests {
     fn records_come_in_order_of_arrival_then_name_as_text() {
         let mut recorder = recorder(1, &[("", "")]);
         for (n, at) in [(9, 5), (10, 5), (3, 0)] {
-            recorder.record(completed(n, at, 1, 2));
+            add(&mut recorder, completed(n, at, 1, 2));
         }
         let requests = recorder.finish(run(3, vec![figures(1000, 0)])).requests.unwrap();
         let names: Vec<_> = requests.records.iter().map(|r| r.name.to_string()).collect();

@@ -6,7 +6,7 @@ use crate::offload;
 use blis_kernel::InstanceId;
 use blis_metrics::{
     Aggregate, Anomalies, ClassFigures, Conservation, Distribution, Fitness, Goodput, Latency, ModelFigures,
-    Outcome, RunEnding, SessionFigures, Tenants, TraceSummary,
+    Outcome, RunEnding, SessionFigures, SplitFigures, Tenants, TraceSummary,
 };
 use std::collections::BTreeMap;
 
@@ -43,6 +43,9 @@ pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
         }
         if let Some(saturation) = &outcome.saturation {
             o.object("saturation", |o| write_labels(o, saturation));
+        }
+        if let Some(splits) = &outcome.splits {
+            o.object("disaggregation", |o| write_splits(o, splits));
         }
         if let Some(sessions) = &outcome.sessions {
             o.object("sessions", |o| write_sessions(o, sessions));
@@ -84,6 +87,8 @@ fn write_conservation(o: &mut Object<'_>, requests: &Conservation) {
     o.field("shed_from_gateway", requests.shed_from_gateway);
     o.field("expired_at_gateway", requests.expired_at_gateway);
     o.field("rejected_by_routing", requests.rejected_by_routing);
+    o.field("rejected_by_encode", requests.rejected_by_encode);
+    o.field("dropped_at_decode", requests.dropped_at_decode);
     o.field("evicted", requests.evicted);
     o.field("still_at_gateway", requests.still_at_gateway);
     o.field("still_queued", requests.still_queued);
@@ -144,6 +149,22 @@ fn write_model(o: &mut Object<'_>, model: &ModelFigures) {
     write_distribution(o, "e2e_ms", model.e2e_us, US_PER_MS);
     o.field("requests_per_s", model.responses_per_s);
     o.field("output_tokens_per_s", model.tokens_per_s);
+}
+
+fn write_splits(o: &mut Object<'_>, splits: &SplitFigures) {
+    o.field("transferred_requests", splits.transferred);
+    o.field("dropped_at_decode", splits.dropped_at_decode);
+    o.field("prefill_completions_per_s", splits.prefill_per_s);
+    o.field("decode_completions_per_s", splits.decode_per_s);
+    if splits.imbalance.is_finite() {
+        o.field("imbalance", splits.imbalance);
+    }
+    write_distribution(o, "ttft_ms", splits.ttft_us, US_PER_MS);
+    write_distribution(o, "transfer_ms", splits.transfer_us, US_PER_MS);
+    if let Some((peak, depth)) = splits.contention {
+        o.field("peak_transfers", peak);
+        o.field("mean_transfers_at_start", depth);
+    }
 }
 
 fn write_tenants(o: &mut Object<'_>, tenants: &Tenants) {

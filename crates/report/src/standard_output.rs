@@ -7,7 +7,7 @@ use crate::offload;
 use blis_kernel::InstanceId;
 use blis_metrics::{
     Aggregate, Anomalies, ClassFigures, Distribution, Fitness, KvFigures, ModelFigures, Outcome,
-    SessionFigures, Tenants, TraceSummary,
+    SessionFigures, SplitFigures, Tenants, TraceSummary,
 };
 use std::collections::BTreeMap;
 use std::fmt::{Result, Write};
@@ -52,6 +52,9 @@ fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> 
     }
     if let Some(sessions) = &outcome.sessions {
         write_sessions(out, sessions)?;
+    }
+    if let Some(splits) = &outcome.splits {
+        write_splits(out, splits)?;
     }
     if let Some(trace) = &outcome.trace {
         write_trace(out, trace)?;
@@ -98,6 +101,7 @@ fn write_anomalies(out: &mut String, anomalies: &Anomalies) -> Result {
         ("Gateway Queue Rejected", anomalies.gateway_rejected),
         ("Gateway Evicted (in-flight)", anomalies.gateway_evicted),
         ("Gateway Expired (TTL)", anomalies.gateway_expired),
+        ("Encode Routing Rejections", anomalies.rejected_by_encode),
     ];
     gateway.iter().filter(|(_, n)| *n > 0).try_for_each(|(name, n)| writeln!(out, "{name}: {n}"))
 }
@@ -154,6 +158,25 @@ fn write_sessions(out: &mut String, sessions: &SessionFigures) -> Result {
     for (name, d) in rows.iter().filter(|(_, d)| d.count > 0) {
         let Distribution { mean, p50, p95, p99, count, .. } = d;
         writeln!(out, "  {name} mean={mean:.2} p50={p50:.2} p95={p95:.2} p99={p99:.2} ms (n={count})")?;
+    }
+    Ok(())
+}
+
+fn write_splits(out: &mut String, splits: &SplitFigures) -> Result {
+    writeln!(out, "=== PD Metrics ===\nDisaggregated Requests: {}", splits.transferred)?;
+    writeln!(out, "Dropped at Decode KV: {}", splits.dropped_at_decode)?;
+    writeln!(out, "Prefill Throughput: {:.4} sub-req/s", splits.prefill_per_s)?;
+    writeln!(out, "Decode Throughput: {:.4} sub-req/s", splits.decode_per_s)?;
+    match splits.imbalance {
+        f64::INFINITY => writeln!(out, "Load Imbalance Ratio: inf (one pool idle)")?,
+        ratio => writeln!(out, "Load Imbalance Ratio: {ratio:.4}")?,
+    }
+    let rows = [("Parent TTFT (us)", splits.ttft_us), ("KV Transfer Duration (us)", splits.transfer_us)];
+    for (name, Distribution { mean, p50, p95, p99, .. }) in rows.iter().filter(|(_, d)| d.count > 0) {
+        writeln!(out, "{name}: mean={mean:.1} p50={p50:.1} p95={p95:.1} p99={p99:.1}")?;
+    }
+    if let Some((peak, depth)) = splits.contention {
+        writeln!(out, "Peak Concurrent Transfers: {peak}\nMean Transfer Queue Depth: {depth:.4}")?;
     }
     Ok(())
 }

@@ -77,6 +77,7 @@ impl Recording {
         let instances = if blocks.len() > 1 { &blocks[..blocks.len() - 1] } else { &blocks[..] };
         let by_priority = self.printed("Priority Inversions").is_some_and(|n| n > 0.0);
         let options = Options {
+            splits: false,
             keep_records: true,
             count_inversions: by_priority,
             slo_targets: SloTargets::new(),
@@ -87,7 +88,11 @@ impl Recording {
         let mut injected = 0;
         let mut add = |labels: Labels, request: RequestRecord| {
             recorder.add_labels(labels);
-            recorder.record(RequestRecord { labels: injected as u32, ..request });
+            let request = RequestRecord { labels: injected as u32, ..request };
+            if request.instance.is_some() {
+                recorder.record_at_instance(&request);
+            }
+            recorder.record(request);
             injected += 1;
         };
         for row in self.metrics["requests"].as_array().unwrap() {
@@ -114,6 +119,9 @@ impl Recording {
         }
         let trace = self.printed("  Admitted:").map(|admitted| self.trace(admitted as u64));
         let mut outcome = recorder.finish(RunFigures {
+            splits: None,
+            prefill_instances: Vec::new(),
+            decode_instances: Vec::new(),
             ending: RunEnding::Completed,
             injected,
             instances: instances.iter().map(figures).collect(),

@@ -4,7 +4,7 @@
 
 use super::Findings;
 use blis_config::diagnostic::Diagnostic;
-use blis_config::quantity::{parse_bool, parse_real};
+use blis_config::quantity::parse_real;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Id};
 
 /// What a flag belongs to.
@@ -12,7 +12,6 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Id};
 enum Area {
     Autoscaler,
     Detectors,
-    EncodePools,
     Lora,
     Pools,
     PriorityPolicy,
@@ -26,9 +25,10 @@ impl Area {
             Self::Detectors => {
                 "settings of the saturation detectors of releases 0.7.11 to 0.7.15; see --saturation-config"
             }
-            Self::EncodePools => "pools of encode instances",
             Self::Lora => "LoRA adapters",
-            Self::Pools => "separate pools of prefill and decode instances",
+            Self::Pools => {
+                "the direct-to-decode decider of earlier releases; see --pd-decider prefix-threshold"
+            }
             Self::PriorityPolicy => "the per-step priority of releases up to 0.7.10",
             Self::TokenTraces => "traces with token ids of releases up to 0.6.11",
         }
@@ -46,8 +46,6 @@ enum On {
 #[derive(Clone, Copy, Debug)]
 struct Later {
     flag: &'static str,
-    /// Whether it is a truth value, written without a value when true.
-    switch: bool,
     /// The value that asks for nothing, and is therefore fine.
     off: &'static str,
     area: Area,
@@ -56,20 +54,13 @@ struct Later {
 
 impl Later {
     fn is_off(&self, text: &str) -> bool {
-        if self.switch {
-            return parse_bool(text) == Ok(false);
-        }
         let same_number = || matches!((parse_real(text), parse_real(self.off)), (Ok(a), Ok(b)) if a == b);
         text.is_empty() || text == self.off || same_number()
     }
 }
 
 const fn row(flag: &'static str, off: &'static str, area: Area) -> Later {
-    Later { flag, switch: false, off, area, on: On::Both }
-}
-
-const fn switch(flag: &'static str, area: Area) -> Later {
-    Later { flag, switch: true, off: "false", area, on: On::Both }
+    Later { flag, off, area, on: On::Both }
 }
 
 const fn only(on: On, row: Later) -> Later {
@@ -77,6 +68,7 @@ const fn only(on: On, row: Later) -> Later {
 }
 
 const FLAGS: &[Later] = &[
+    row("pd-direct-decode-threshold", "", Area::Pools),
     row("priority-policy", "constant", Area::PriorityPolicy),
     row("model-autoscaler-interval-us", "0", Area::Autoscaler),
     row("lora-config", "", Area::Lora),
@@ -85,27 +77,6 @@ const FLAGS: &[Later] = &[
     row("lora-load-bandwidth-bytes-us", "", Area::Lora),
     row("lora-footprint-bytes-per-rank", "", Area::Lora),
     row("lora-scorer-weight", "", Area::Lora),
-    row("prefill-instances", "0", Area::Pools),
-    row("decode-instances", "0", Area::Pools),
-    row("prefill-decode-instances", "0", Area::Pools),
-    row("pd-decider", "never", Area::Pools),
-    row("pd-direct-decode-threshold", "", Area::Pools),
-    row("pd-kv-bytes-per-token", "", Area::Pools),
-    row("pd-transfer-bandwidth", "", Area::Pools),
-    row("pd-transfer-base-latency", "", Area::Pools),
-    switch("pd-transfer-contention", Area::Pools),
-    row("prefill-routing-scorers", "", Area::Pools),
-    row("decode-routing-scorers", "", Area::Pools),
-    row("prefill-tp", "", Area::Pools),
-    row("decode-tp", "", Area::Pools),
-    row("prefill-hardware", "", Area::Pools),
-    row("decode-hardware", "", Area::Pools),
-    row("prefill-latency-model", "", Area::Pools),
-    row("decode-latency-model", "", Area::Pools),
-    row("prefill-max-model-len", "", Area::Pools),
-    row("decode-max-model-len", "", Area::Pools),
-    row("encode-instances", "0", Area::EncodePools),
-    row("encode-decider", "never", Area::EncodePools),
     row("saturation-threshold-ms", "", Area::Detectors),
     row("saturation-window", "", Area::Detectors),
     row("saturation-min-windows", "", Area::Detectors),
@@ -143,9 +114,8 @@ impl<const REPLAY: bool> LaterFlags<REPLAY> {
     /// A finding for every flag that asks for something.
     pub(crate) fn refuse(&self, findings: &mut Findings) {
         for (row, text) in self.given.iter().filter(|(row, text)| !row.is_off(text)) {
-            let value = if row.switch { String::new() } else { format!(" {text}") };
             let (flag, subject) = (row.flag, row.area.subject());
-            findings.add(Diagnostic::new(format!("--{flag}{value} is not available yet: {subject}")));
+            findings.add(Diagnostic::new(format!("--{flag} {text} is not available yet: {subject}")));
         }
     }
 }
@@ -168,11 +138,7 @@ impl<const REPLAY: bool> Args for LaterFlags<REPLAY> {
     fn augment_args(command: Command) -> Command {
         command.args(Self::rows().map(|row| {
             let arg = Arg::new(Id::from(row.flag)).long(row.flag).hide(true).action(ArgAction::Set);
-            if row.switch {
-                arg.num_args(0..=1).require_equals(true).default_missing_value("true")
-            } else {
-                arg.allow_hyphen_values(true)
-            }
+            arg.allow_hyphen_values(true)
         }))
     }
 

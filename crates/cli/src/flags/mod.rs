@@ -13,6 +13,7 @@ pub(crate) mod later;
 pub(crate) mod model;
 pub(crate) mod output;
 pub(crate) mod policies;
+mod pools;
 pub(crate) mod traffic;
 mod value;
 
@@ -30,6 +31,8 @@ pub(crate) struct SharedFlags {
     cluster: cluster::ClusterFlags,
     #[command(flatten)]
     gateway: gateway::GatewayFlags,
+    #[command(flatten)]
+    pools: pools::PoolFlags,
     #[command(flatten)]
     policy_params: policies::PolicyParams,
     #[command(flatten)]
@@ -52,6 +55,7 @@ impl SharedFlags {
     pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) -> output::Output {
         self.cluster.fill(options, findings);
         self.gateway.fill(options, findings);
+        self.pools.fill(options, findings);
         self.policy_params.fill(options, findings);
         self.engine.fill(options, findings);
         self.kv.fill(options, findings);

@@ -146,8 +146,10 @@ pub(super) fn latency(
     }
     let own = wanted.coefficients.clone();
     let built: Result<Arc<dyn LatencyModel>, InvalidModel> = match wanted.backend {
-        Backend::Roofline => Roofline::new(architecture, gpu, tp, &[0.0; Coefficients::ALPHAS], fp8_rule)
-            .map(|m| Arc::new(m) as _),
+        Backend::Roofline => {
+            let overheads = context.overheads.unwrap_or(&[0.0; Coefficients::ALPHAS]);
+            Roofline::new(architecture, gpu, tp, overheads, fp8_rule).map(|m| Arc::new(m) as _)
+        }
         Backend::TrainedPhysics => {
             let deployment = Deployment {
                 tp,

@@ -13,6 +13,7 @@ mod kv_blocks;
 mod model;
 mod offload;
 mod policies;
+mod pools;
 mod saturation;
 mod session_replay;
 pub(crate) mod trace;
@@ -105,6 +106,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let admission = policies.admission();
     let routing = policies.routing();
     let flow_control = policies.flow_control(semantics);
+    let pools = pools::wanted(&mut policies, instances);
     let priorities = policies.priorities();
     let scheduler = policies.policy(&registry.schedulers, options.scheduler.as_deref()).entry.make;
     let preemption = policies.policy(&registry.preemption, options.preemption_policy.as_deref()).entry.make;
@@ -143,6 +145,8 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         surroundings,
         semantics,
         block_tokens,
+        rates_of: None,
+        overheads: None,
     };
     let served = model::served(&mut check, &context);
     let mut recorded_offload =
@@ -150,6 +154,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let offload = recorded_offload.as_mut().zip(served.as_ref()).and_then(|(recorded, served)| {
         offload::config(&mut check, recorded, served.kv_bytes_per_token, seed)
     });
+    let pools = served.as_ref().and_then(|served| pools.machines(&mut check, &context, served));
 
     let (Some(workload), Some(served), true) = (traffic.workload, served, check.problems.is_empty()) else {
         return Err(check.problems);
@@ -159,25 +164,27 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         kv_offload: recorded_offload,
         ..traffic.trace_header
     };
+    let instance = InstanceConfig {
+        kv_blocks: served.kv_blocks,
+        block_tokens,
+        max_num_seqs,
+        max_num_batched_tokens,
+        long_prefill_token_threshold,
+        max_model_len: served.max_model_len,
+        scheduler,
+        preemption,
+        cpu_tier,
+        offload,
+        horizon,
+        semantics,
+    };
     let plan = Plan {
         semantics,
         seed,
         horizon,
         instances,
-        instance: InstanceConfig {
-            kv_blocks: served.kv_blocks,
-            block_tokens,
-            max_num_seqs,
-            max_num_batched_tokens,
-            long_prefill_token_threshold,
-            max_model_len: served.max_model_len,
-            scheduler,
-            preemption,
-            cpu_tier,
-            offload,
-            horizon,
-            semantics,
-        },
+        disaggregation: pools.map(|pools| pools.plan(&instance)),
+        instance,
         latency: served.latency,
         admission,
         admission_latency,

@@ -29,6 +29,10 @@ pub(super) struct Context<'a> {
     pub(super) surroundings: &'a Surroundings<'a>,
     pub(super) semantics: Semantics,
     pub(super) block_tokens: u32,
+    /// The GPU whose rates count, where that is not the one that the instance has (B6).
+    pub(super) rates_of: Option<&'a str>,
+    /// Overheads outside of steps of a model that has none of its own, where the cluster's model has some.
+    pub(super) overheads: Option<&'a [f64]>,
 }
 
 /// What an instance runs and how long that takes.
@@ -39,7 +43,10 @@ pub(super) struct Served {
     pub(super) latency: Arc<dyn LatencyModel>,
     pub(super) kv_blocks: u32,
     pub(super) max_model_len: u64,
-    /// Of one GPU; `None` when the model's configuration is not known.
+    /// GPU type and GPUs, where they are known.
+    pub(super) gpu: Option<String>,
+    pub(super) tp: Option<u32>,
+    /// KV cache of one token on one GPU, where the model's configuration is known.
     pub(super) kv_bytes_per_token: Option<f64>,
 }
 
@@ -85,14 +92,20 @@ pub(super) fn served(check: &mut Check, context: &Context<'_>) -> Option<Served>
         );
     }
     let host = Host { gpu: gpu?, tp: tp?, config: config? };
-    let latency = backend::latency(check, context, &wanted, &host)?;
+    let latency = match context.rates_of {
+        None => backend::latency(check, context, &wanted, &host)?,
+        Some(name) => {
+            let gpu = self::gpu(check, context, &wanted, name)?;
+            let config = host.config.clone();
+            backend::latency(check, context, &wanted, &Host { gpu, tp: host.tp, config })?
+        }
+    };
     let blocks = match wanted.total_kv_blocks {
         Some(blocks) => blocks,
         None => kv_blocks::computed(check, &wanted, &host, context.semantics)?,
     };
     let derived = host.config.positions.max_model_len();
-    let per_token = per_token(&host);
-    Some(Served { kv_bytes_per_token: per_token, ..finish(check, wanted, latency, blocks, derived) })
+    Some(finish(check, wanted, latency, blocks, derived, Some(&host)))
 }
 
 fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
@@ -291,12 +304,7 @@ fn blackbox(
             FALLBACK_KV_BLOCKS
         }
     };
-    Some(Served { kv_bytes_per_token: host.and_then(per_token), ..finish(check, wanted, latency, blocks, 0) })
-}
-
-/// KV bytes of a token on one GPU.
-fn per_token(host: &Host) -> Option<f64> {
-    kv_bytes_per_token(&host.config.architecture, host.tp).ok()
+    Some(finish(check, wanted, latency, blocks, 0, host))
 }
 
 fn finish(
@@ -305,6 +313,7 @@ fn finish(
     latency: Arc<dyn LatencyModel>,
     kv_blocks: u32,
     derived_len: u64,
+    host: Option<&Host>,
 ) -> Served {
     let length = if wanted.max_model_len > 0 { wanted.max_model_len } else { derived_len };
     let max_model_len = limit_to_kv_cache(length, u64::from(kv_blocks), wanted.block_tokens);
@@ -317,7 +326,16 @@ fn finish(
     if wanted.max_model_len == 0 || max_model_len < length {
         check.note("max-model-len", max_model_len, source);
     }
-    Served { model: wanted.model, latency, kv_blocks, max_model_len, kv_bytes_per_token: None }
+    let bytes = |host: &Host| kv_bytes_per_token(&host.config.architecture, host.tp).ok();
+    Served {
+        model: wanted.model,
+        latency,
+        kv_blocks,
+        max_model_len,
+        gpu: host.map(|host| host.gpu.name.clone()),
+        tp: host.map(|host| host.tp),
+        kv_bytes_per_token: host.and_then(bytes),
+    }
 }
 
 fn origin(origin: &Origin) -> String {

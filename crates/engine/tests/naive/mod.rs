@@ -268,6 +268,7 @@ impl<'a> Naive<'a> {
     fn end(&mut self, r: usize, ending: Ending, at: i64) {
         let request = &self.requests[r];
         let ended = Ended {
+            first_interval: None,
             handle: r as u32,
             ending,
             at: Tick::from_us(at),

@@ -430,6 +430,7 @@ impl Naive<'_> {
         let first_token = request.first_token.expect("a first token");
         let intervals = request.itl.len();
         let ended = Ended {
+            first_interval: None,
             handle: r as u32,
             ending,
             at: Tick::from_us(end),

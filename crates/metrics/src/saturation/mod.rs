@@ -179,8 +179,10 @@ fn events<'a>(
         match request.ending {
             RequestEnding::RejectedByAdmission
             | RequestEnding::RejectedByRouting
+            | RequestEnding::RejectedByEncode
             | RequestEnding::RejectedByGateway
-            | RequestEnding::DroppedUnservable => continue,
+            | RequestEnding::DroppedUnservable
+            | RequestEnding::DroppedAtDecode => continue,
             RequestEnding::Completed
             | RequestEnding::TimedOut
             | RequestEnding::ShedFromGateway
