@@ -1,0 +1,110 @@
+//! What one decision costs at 4, 64 and 512 instances: every router, and every scorer as the only one of the weighted router.
+//! `cargo bench -p blis-policy` prints nanoseconds per decision, and per decision and instance at 512.
+
+#![allow(clippy::print_stdout)]
+
+use blis_kernel::{InstanceId, Semantics, Tick};
+use blis_policy::Registry;
+use blis_policy::registry::{SCORING_ROUTER, Scorers, Setup};
+use blis_policy::routing::{LoadRule, PrefixCache, PromptKeys, RequestView, Router, RouterView};
+use std::time::Instant;
+
+const SIZES: [usize; 3] = [4, 64, 512];
+/// The quickest of so many rounds counts: others share the machine.
+const ROUNDS: usize = 25;
+/// Instances that are looked at in one round, over all decisions.
+const WORK: usize = 1 << 20;
+
+/// Columns of a busy cluster, which is also the cache that is asked.
+struct Fleet {
+    instances: Vec<InstanceId>,
+    queue_depth: Vec<u32>,
+    batch_size: Vec<u32>,
+    kv_utilization: Vec<f64>,
+    in_flight: Vec<u32>,
+    cached: Vec<u32>,
+}
+
+impl Fleet {
+    fn new(size: usize) -> Self {
+        // A multiplicative hash gives figures without order.
+        let figure = |salt: u32, most: u32| {
+            move |i: usize| (i as u32 + 1).wrapping_mul(2_654_435_761).rotate_left(salt) % most
+        };
+        let column = |salt, most| (0..size).map(figure(salt, most)).collect::<Vec<_>>();
+        Self {
+            instances: (0..size as u32).map(InstanceId).collect(),
+            queue_depth: column(3, 20),
+            batch_size: column(7, 256),
+            kv_utilization: column(11, 1000).into_iter().map(|share| f64::from(share) / 1000.0).collect(),
+            in_flight: column(13, 300),
+            cached: column(17, 8),
+        }
+    }
+
+    fn view<'a>(&'a self, keys: &'a [u64]) -> RouterView<'a> {
+        RouterView {
+            now: Tick::ZERO,
+            request: RequestView { input_tokens: 512, keys: PromptKeys::all_shared(keys), slo_rank: 3 },
+            instances: &self.instances,
+            queue_depth: &self.queue_depth,
+            batch_size: &self.batch_size,
+            kv_utilization: &self.kv_utilization,
+            in_flight: &self.in_flight,
+            load: LoadRule::InFlight,
+            cache: self,
+        }
+    }
+
+    /// Nanoseconds of one decision.
+    fn time(&self, router: &mut dyn Router) -> f64 {
+        let keys: Vec<u64> = (0..32).collect();
+        let view = self.view(&keys);
+        let decisions = WORK / self.instances.len();
+        let mut least = f64::INFINITY;
+        for _ in 0..ROUNDS {
+            let start = Instant::now();
+            for _ in 0..decisions {
+                std::hint::black_box(router.route(std::hint::black_box(&view)));
+            }
+            least = least.min(start.elapsed().as_nanos() as f64 / decisions as f64);
+        }
+        least
+    }
+}
+
+impl PrefixCache for Fleet {
+    fn cached_blocks(&self, _: &RequestView<'_>, _: &[InstanceId], out: &mut Vec<u32>) {
+        out.clear();
+        out.extend_from_slice(&self.cached);
+    }
+}
+
+fn main() {
+    let registry = Registry::built_in();
+    println!("| policy | 4 instances, ns | 64, ns | 512, ns | ns per instance at 512 |");
+    println!("|---|---|---|---|---|");
+    let row = |name: &str, make: &dyn Fn() -> Box<dyn Router>| {
+        let times = SIZES.map(|size| Fleet::new(size).time(&mut *make()));
+        let [small, middle, large] = times;
+        println!("| {name} | {small:.0} | {middle:.0} | {large:.0} | {:.2} |", large / SIZES[2] as f64);
+    };
+    let setup = |params, scorers| Setup { semantics: Semantics::CORRECTED, scorers, ..Setup::of(params) };
+    for router in registry.routing.entries().iter().filter(|router| router.name != SCORING_ROUTER) {
+        let configured = router.with_defaults();
+        row(router.name, &|| (router.make)(&setup(&configured.params, &[])));
+    }
+    let weighted = registry.routing.get(SCORING_ROUTER).expect("the router that takes scorers");
+    let configured = weighted.with_defaults();
+    for scorer in registry.scorers.entries() {
+        let scorers: Scorers = vec![(scorer.with_defaults(), 1.0)];
+        row(&format!("{} ({SCORING_ROUTER})", scorer.name), &|| {
+            (weighted.make)(&setup(&configured.params, &scorers))
+        });
+    }
+    let all: Scorers =
+        registry.scorers.entries().iter().map(|scorer| (scorer.with_defaults(), 1.0)).collect();
+    row(&format!("all {} scorers ({SCORING_ROUTER})", all.len()), &|| {
+        (weighted.make)(&setup(&configured.params, &all))
+    });
+}
