@@ -4,9 +4,9 @@
 #![allow(clippy::print_stdout)]
 
 use blis_kernel::{InstanceId, Semantics, Tick};
-use blis_policy::Registry;
 use blis_policy::registry::{SCORING_ROUTER, Scorers, Setup};
 use blis_policy::routing::{LoadRule, PrefixCache, PromptKeys, RequestView, Router, RouterView};
+use blis_policy::{Params, Registry};
 use std::time::Instant;
 
 const SIZES: [usize; 3] = [4, 64, 512];
@@ -80,19 +80,22 @@ impl PrefixCache for Fleet {
     }
 }
 
+fn row(name: &str, make: &dyn Fn() -> Box<dyn Router>) {
+    let [small, middle, large] = SIZES.map(|size| Fleet::new(size).time(&mut *make()));
+    println!("| {name} | {small:.0} | {middle:.0} | {large:.0} | {:.2} |", large / SIZES[2] as f64);
+}
+
+fn setup<'a>(params: &'a Params, scorers: &'a Scorers) -> Setup<'a> {
+    Setup { semantics: Semantics::CORRECTED, scorers, ..Setup::of(params) }
+}
+
 fn main() {
     let registry = Registry::built_in();
     println!("| policy | 4 instances, ns | 64, ns | 512, ns | ns per instance at 512 |");
     println!("|---|---|---|---|---|");
-    let row = |name: &str, make: &dyn Fn() -> Box<dyn Router>| {
-        let times = SIZES.map(|size| Fleet::new(size).time(&mut *make()));
-        let [small, middle, large] = times;
-        println!("| {name} | {small:.0} | {middle:.0} | {large:.0} | {:.2} |", large / SIZES[2] as f64);
-    };
-    let setup = |params, scorers| Setup { semantics: Semantics::CORRECTED, scorers, ..Setup::of(params) };
     for router in registry.routing.entries().iter().filter(|router| router.name != SCORING_ROUTER) {
         let configured = router.with_defaults();
-        row(router.name, &|| (router.make)(&setup(&configured.params, &[])));
+        row(router.name, &|| (router.make)(&setup(&configured.params, &Scorers::new())));
     }
     let weighted = registry.routing.get(SCORING_ROUTER).expect("the router that takes scorers");
     let configured = weighted.with_defaults();

@@ -29,7 +29,10 @@ fn sources() -> BTreeMap<String, String> {
                 ["tests", "benches", "examples"].iter().any(|part| name.split('/').any(|p| p == *part));
             if path.is_dir() && !is_test {
                 folders.push(path);
-            } else if name.ends_with(".rs") && name.contains("/src/") && !name.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|e| e == "rs")
+                && name.contains("/src/")
+                && !name.ends_with("tests.rs")
+            {
                 let text = fs::read_to_string(&path).expect("a source file");
                 let code = text.split("#[cfg(test)]").next().unwrap_or_default();
                 let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
