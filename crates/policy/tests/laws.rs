@@ -1,0 +1,234 @@
+//! Laws that every policy of an axis keeps, whichever it is: they are tried on all that the registry has, so that a new one
+//! is tried too.
+
+use blis_kernel::{InstanceId, Tick};
+use blis_policy::Registry;
+use blis_policy::admission::{AdmissionView, Decision};
+use blis_policy::disaggregation::{DeciderView, PoolView};
+use blis_policy::flow_control::BandView;
+use blis_policy::registry::{SCORING_ROUTER, Scorers, Setup};
+use blis_policy::routing::{LoadRule, PrefixCache, PromptKeys, RequestView, RouterView};
+use blis_policy::saturation::FleetView;
+use proptest::prelude::*;
+
+/// Columns over instances, which are also the cache that is asked.
+#[derive(Clone, Debug)]
+struct Fleet {
+    instances: Vec<InstanceId>,
+    queue_depth: Vec<u32>,
+    batch_size: Vec<u32>,
+    kv_utilization: Vec<f64>,
+    in_flight: Vec<u32>,
+    cached: Vec<u32>,
+}
+
+impl PrefixCache for Fleet {
+    fn cached_blocks(&self, _: &RequestView<'_>, _: &[InstanceId], out: &mut Vec<u32>) {
+        out.clear();
+        out.extend_from_slice(&self.cached);
+    }
+}
+
+impl Fleet {
+    fn view<'a>(&'a self, keys: &'a [u64], load: LoadRule) -> RouterView<'a> {
+        RouterView {
+            now: Tick::ZERO,
+            request: RequestView { input_tokens: 128, keys: PromptKeys::all_shared(keys), slo_rank: 3 },
+            instances: &self.instances,
+            queue_depth: &self.queue_depth,
+            batch_size: &self.batch_size,
+            kv_utilization: &self.kv_utilization,
+            in_flight: &self.in_flight,
+            load,
+            cache: self,
+        }
+    }
+
+    fn as_seen_by_detectors(&self) -> FleetView<'_> {
+        FleetView {
+            queue_depth: &self.queue_depth,
+            kv_utilization: &self.kv_utilization,
+            in_flight: &self.in_flight,
+            max_num_seqs: 100,
+        }
+    }
+}
+
+fn fleets() -> impl Strategy<Value = Fleet> {
+    let instance = (0u32..50, 0u32..257, 0.0f64..=1.0, 0u32..300, 0u32..8);
+    prop::collection::vec(instance, 1..12).prop_map(|rows| Fleet {
+        instances: (0..rows.len() as u32).map(InstanceId).collect(),
+        queue_depth: rows.iter().map(|row| row.0).collect(),
+        batch_size: rows.iter().map(|row| row.1).collect(),
+        kv_utilization: rows.iter().map(|row| row.2).collect(),
+        in_flight: rows.iter().map(|row| row.3).collect(),
+        cached: rows.iter().map(|row| row.4).collect(),
+    })
+}
+
+proptest! {
+    /// A router chooses one of the candidates, and the same one in every run.
+    #[test]
+    fn routers_choose_a_candidate_and_always_the_same(fleets in prop::collection::vec(fleets(), 1..8)) {
+        let registry = Registry::built_in();
+        let scorers: Scorers =
+            registry.scorers.entries().iter().map(|scorer| (scorer.with_defaults(), 1.0)).collect();
+        for router in registry.routing.entries() {
+            let params = router.with_defaults().params;
+            let setup = Setup { scorers: &scorers, ..Setup::of(&params) };
+            let (mut first, mut second) = ((router.make)(&setup), (router.make)(&setup));
+            for fleet in &fleets {
+                let keys: Vec<u64> = (0..8).collect();
+                let view = fleet.view(&keys, setup.load());
+                let choice = first.route(&view);
+                prop_assert!(choice.0 < view.len(), "{} chose {}", router.name, choice.0);
+                prop_assert_eq!(choice, second.route(&view), "{}", router.name);
+            }
+        }
+    }
+
+    /// A scorer gives every candidate a share, 0 to 1.
+    #[test]
+    fn scores_are_shares(fleets in prop::collection::vec(fleets(), 1..8), blocks in 0u64..9) {
+        for scorer in Registry::built_in().scorers.entries() {
+            let params = scorer.with_defaults().params;
+            let mut made = (scorer.make)(&Setup::of(&params));
+            for fleet in &fleets {
+                let keys: Vec<u64> = (0..blocks).collect();
+                let cached = fleet.cached.iter().map(|&cached| cached.min(blocks as u32)).collect();
+                let fleet = Fleet { cached, ..fleet.clone() };
+                let view = fleet.view(&keys, LoadRule::InFlight);
+                let mut scores = vec![f64::NAN; view.len()];
+                made.score(&view, &mut scores);
+                prop_assert!(
+                    scores.iter().all(|score| (0.0..=1.0).contains(score)),
+                    "{}: {scores:?}", scorer.name
+                );
+                made.observe(&view.request, view.instances[0]);
+            }
+        }
+    }
+
+    /// Scorers alone decide: multiplying all weights by a power of two changes no choice.
+    #[test]
+    fn a_common_scale_of_weights_changes_no_choice(fleet in fleets(), scale in -8i32..8) {
+        let registry = Registry::built_in();
+        let router = registry.routing.get(SCORING_ROUTER).unwrap().with_defaults();
+        let choice = |weight: f64| {
+            let all = registry.scorers.entries().iter();
+            let scorers: Scorers = all.map(|scorer| (scorer.with_defaults(), weight)).collect();
+            let setup = Setup { scorers: &scorers, ..Setup::of(&router.params) };
+            (router.entry.make)(&setup).route(&fleet.view(&[1, 2, 3], LoadRule::InFlight))
+        };
+        prop_assert_eq!(choice(1.0), choice(2.0_f64.powi(scale)));
+    }
+
+    /// Admission decides the same in every run, and says why it refuses.
+    #[test]
+    fn admission_is_the_same_in_every_run(fleet in fleets(), requests in prop::collection::vec((0i64..9_000, 1u32..5_000, -3i32..5), 1..30)) {
+        for policy in Registry::built_in().admission.entries() {
+            let params = policy.with_defaults().params;
+            let decide = || {
+                let mut made = (policy.make)(&Setup::of(&params));
+                let mut now = 0;
+                let decisions = requests.iter().map(|&(wait, input_tokens, slo_rank)| {
+                    now += wait;
+                    let decision = made.admit(&AdmissionView {
+                        now: Tick::from_us(now),
+                        input_tokens,
+                        slo_class: "",
+                        slo_rank,
+                        tenant: "",
+                        tenant_in_flight: 0,
+                        queue_depth: &fleet.queue_depth,
+                        batch_size: &fleet.batch_size,
+                        kv_utilization: &fleet.kv_utilization,
+                        in_flight: &fleet.in_flight,
+                        load: LoadRule::InFlight,
+                    });
+                    (decision, if decision == Decision::Reject { made.reason().into_owned() } else { String::new() })
+                });
+                decisions.collect::<Vec<_>>()
+            };
+            let decisions = decide();
+            for (decision, reason) in &decisions {
+                prop_assert!(*decision == Decision::Admit || !reason.is_empty(), "{} gives no reason", policy.name);
+            }
+            prop_assert_eq!(&decisions, &decide(), "{}", policy.name);
+        }
+    }
+
+    /// Saturation is a finite number of at least 0 that never falls when an instance gets fuller.
+    #[test]
+    fn saturation_never_falls_when_an_instance_gets_fuller(fleet in fleets(), which in 0usize..12, more in 1u32..50) {
+        let at = which % fleet.instances.len();
+        let mut fuller = fleet.clone();
+        fuller.queue_depth[at] += more;
+        fuller.in_flight[at] += more;
+        fuller.kv_utilization[at] = (fuller.kv_utilization[at] + 0.1).min(1.0);
+        for detector in Registry::built_in().saturation.entries() {
+            let params = detector.with_defaults().params;
+            let saturation = |fleet: &Fleet| {
+                (detector.make)(&Setup::of(&params)).saturation(&fleet.as_seen_by_detectors())
+            };
+            let (before, after) = (saturation(&fleet), saturation(&fuller));
+            prop_assert!(before >= 0.0 && before <= after && after.is_finite(), "{}", detector.name);
+        }
+    }
+
+    /// Ceilings lie between 0 and 1, and none is above that of a more important band.
+    #[test]
+    fn ceilings_never_rise_with_less_importance(saturation in 0.0f64..2.0, ranks in prop::collection::btree_set(-100i32..100, 1..8)) {
+        let bands: Vec<i32> = ranks.into_iter().rev().collect();
+        for limit in Registry::built_in().usage_limits.entries() {
+            let params = limit.with_defaults().params;
+            let mut ceilings = vec![f64::NAN; bands.len()];
+            (limit.make)(&Setup::of(&params)).ceilings(saturation, &bands, &mut ceilings);
+            prop_assert!(ceilings.iter().all(|ceiling| (0.0..=1.0).contains(ceiling)), "{}: {ceilings:?}", limit.name);
+            prop_assert!(ceilings.iter().rev().is_sorted(), "{}: {ceilings:?}", limit.name);
+        }
+    }
+
+    /// A flow that waits is served before everybody else was served twice as often as there are flows.
+    #[test]
+    fn every_tenant_that_waits_is_served(tenants in prop::collection::btree_set(0u32..50, 1..9)) {
+        let tenants: Vec<u32> = tenants.into_iter().collect();
+        for fairness in Registry::built_in().fairness.entries() {
+            let params = fairness.with_defaults().params;
+            let mut made = (fairness.make)(&Setup::of(&params));
+            // Whoever is served joins anew, behind everybody else.
+            let mut joined: Vec<u64> = (0..tenants.len() as u64).collect();
+            let mut served = vec![0; tenants.len()];
+            for turn in 0..2 * tenants.len() as u64 {
+                let flow = made.choose(&BandView { band: 0, tenants: &tenants, first_joined: &joined });
+                served[flow] += 1;
+                joined[flow] = tenants.len() as u64 + turn;
+            }
+            prop_assert!(served.iter().all(|&times| times == 2), "{}: {served:?}", fairness.name);
+        }
+    }
+
+    /// A decider never splits an empty prompt, unless it splits everything.
+    #[test]
+    fn empty_prompts_stay_whole(fleet in fleets()) {
+        let pool = PoolView {
+            queue_depth: &fleet.queue_depth,
+            batch_size: &fleet.batch_size,
+            kv_utilization: &fleet.kv_utilization,
+            in_flight: &fleet.in_flight,
+        };
+        for decider in Registry::built_in().deciders.entries().iter().filter(|decider| decider.name != "always") {
+            let params = decider.with_defaults().params;
+            let splits = (decider.make)(&Setup::of(&params)).splits(&DeciderView {
+                now: Tick::ZERO,
+                input_tokens: 0,
+                cached_tokens: 0,
+                transfer_time: Tick::from_us(5_000),
+                prefill: pool,
+                decode: pool,
+                chosen: 0,
+            });
+            prop_assert!(!splits, "{}", decider.name);
+        }
+    }
+}
