@@ -58,14 +58,28 @@ fn everything_wrong_with_all_files_is_told_at_once() {
         "w.yaml:4:6: unknown key \"idd\"",
         "t.yaml:2:1: unknown key \"modes\"",
         "did you mean \"mode\"?",
-        "t.csv: line 2, column `output_tokens`",
-        "t.csv: line 3, column `arrival_time_us`",
+        "t.csv:2: column `output_tokens`",
+        "t.csv:3: column `arrival_time_us`",
         "line 2 is not UTF-8 text",
         "o.yaml: nothing in it tells what it is",
         "cannot read none.yaml",
     ] {
         assert!(ran.stderr.contains(wanted), "no {wanted} in {}", ran.stderr);
     }
+}
+
+/// Law: every example can be used.
+#[test]
+fn every_example_is_valid() {
+    let folder = format!("{}/../../examples", env!("CARGO_MANIFEST_DIR"));
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let yaml = paths.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    let files: Vec<_> = yaml.map(|path| path.display().to_string()).collect();
+    assert!(files.len() >= 12, "{files:?}");
+    let words: Vec<&str> = std::iter::once("validate").chain(files.iter().map(String::as_str)).collect();
+    let ran = blis_words(&words);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(ran.stdout.matches("nothing wrong").count(), files.len(), "{}", ran.stdout);
 }
 
 #[test]
