@@ -1,11 +1,14 @@
 //! Workload files made from something else.
 
 mod compose;
+mod csv_trace;
 mod inference_perf;
 mod preset;
+mod scenario;
 mod servegen;
 
 pub use compose::compose;
+pub use csv_trace::csv_trace;
 pub use inference_perf::inference_perf;
 pub use preset::{PresetOptions, preset};
 pub use servegen::{ServegenOptions, servegen};

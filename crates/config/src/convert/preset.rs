@@ -1,9 +1,12 @@
-//! A preset as a workload file: one client with constant gaps and normal lengths.
+//! A preset as a workload file: one client with constant gaps and normal lengths, or the clients of a scenario.
 
+use super::scenario::SCENARIOS;
 use super::{Converted, finish};
 use crate::Diagnostic;
-use crate::resolve;
+use crate::catalogue::Catalogue;
+use crate::diagnostic::unknown_name;
 use crate::resolve::check::{Check, POSITIVE, is_positive};
+use crate::resolve::{self, Lengths};
 use crate::workload_file::schema::{Entry, File};
 use crate::workload_file::writer::{VERSION, arrival, normal, set, unplaced, whole};
 use std::path::PathBuf;
@@ -16,7 +19,7 @@ const PREFIX_GROUP: &str = "shared";
 /// What a preset becomes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PresetOptions {
-    /// Name of the preset. Required.
+    /// Name of the preset or scenario. Required. A preset of one's own hides a scenario of its name.
     pub name: Option<String>,
     /// Requests per second; default 1.
     pub rate: Option<f64>,
@@ -38,22 +41,44 @@ pub fn preset(options: &PresetOptions) -> Result<Converted, Vec<Diagnostic>> {
     let Some(name) = options.name.as_deref().filter(|name| !name.is_empty()) else {
         check.problem(
             Diagnostic::new("--name is missing")
-                .with_help(format!("known presets: {}", catalogue.preset_names().join(", "))),
+                .with_help(format!("known presets: {}", known(&catalogue).join(", "))),
         );
         return Err(check.problems);
     };
-    let lengths = match catalogue.preset(name) {
-        Ok(preset) => resolve::lengths(&preset),
-        Err(problem) => {
-            check.problem(problem);
+    let scenario = SCENARIOS.iter().find(|(scenario, _)| *scenario == name);
+    let clients = match (catalogue.preset(name), scenario) {
+        (Ok(preset), _) => vec![client(name, resolve::lengths(&preset))],
+        (Err(_), Some((_, clients))) => clients(),
+        (Err(_), None) => {
+            let known = known(&catalogue);
+            check.problem(unknown_name("workload preset", name, known.iter().map(String::as_str)));
             return Err(check.problems);
         }
     };
     if !check.problems.is_empty() {
         return Err(check.problems);
     }
+    let file = File {
+        version: set(VERSION.to_owned()),
+        category: set("language".to_owned()),
+        clients: Some(clients.into_iter().map(unplaced).collect()),
+        aggregate_rate: set(rate),
+        num_requests: if requests > 0 { whole(requests) } else { None },
+        ..File::default()
+    };
+    finish(&file, check.warnings)
+}
+
+/// Presets and scenarios.
+fn known(catalogue: &Catalogue) -> Vec<String> {
+    let scenarios = SCENARIOS.iter().map(|(name, _)| (*name).to_owned());
+    catalogue.preset_names().into_iter().chain(scenarios).collect()
+}
+
+/// The client of a preset.
+fn client(name: &str, lengths: Lengths) -> Entry {
     let has_prefix = lengths.prefix_tokens > 0;
-    let client = Entry {
+    Entry {
         id: Some(format!("preset-{name}")),
         rate_fraction: set(1.0),
         arrival: arrival("constant"),
@@ -62,16 +87,7 @@ pub fn preset(options: &PresetOptions) -> Result<Converted, Vec<Diagnostic>> {
         prefix_group: has_prefix.then(|| PREFIX_GROUP.to_owned()),
         prefix_length: if has_prefix { whole(lengths.prefix_tokens) } else { None },
         ..Entry::default()
-    };
-    let file = File {
-        version: set(VERSION.to_owned()),
-        category: set("language".to_owned()),
-        clients: Some(vec![unplaced(client)]),
-        aggregate_rate: set(rate),
-        num_requests: if requests > 0 { whole(requests) } else { None },
-        ..File::default()
-    };
-    finish(&file, check.warnings)
+    }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use workload::Lengths;
+pub(crate) use workload::Lengths;
 
 const DEFAULT_SEED: i64 = 42;
 /// Age that the router's figures may have unless the user says otherwise, µs.

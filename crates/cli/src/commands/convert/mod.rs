@@ -3,6 +3,7 @@
 mod aiperf;
 mod azure;
 mod burstgpt;
+mod csv_trace;
 mod guidellm;
 mod inference_perf;
 mod mooncake;
@@ -33,6 +34,8 @@ pub(crate) struct ConvertArgs {
 enum Kind {
     /// Write a preset as a workload file
     Preset(preset::PresetArgs),
+    /// Write a trace of releases up to 0.6.11 (CSV with token ids) as a workload file with the same means
+    CsvTrace(csv_trace::CsvTraceArgs),
     /// Write the stages and prompts of a benchmark as plain clients
     #[command(alias = "infperf")]
     InferencePerf(inference_perf::InferencePerfArgs),
@@ -61,6 +64,7 @@ enum Kind {
 pub(crate) fn run(args: ConvertArgs, findings: Findings) -> Result<(), Exit> {
     match args.kind {
         Kind::Preset(args) => preset::run(args, findings),
+        Kind::CsvTrace(args) => csv_trace::run(args, findings),
         Kind::InferencePerf(args) => inference_perf::run(&args, findings),
         Kind::Servegen(args) => servegen::run(args, findings),
         Kind::Azure(args) => azure::run(args, findings),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 pub(crate) struct PresetArgs {
-    /// Name of the preset (see `blis presets`) [required]
+    /// Name of the preset (see `blis presets`), or of a scenario: bursty-traffic, unfair-tenants, prefix-heavy, mixed-slo [required]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Requests per second [default: 1]
