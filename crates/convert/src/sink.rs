@@ -126,43 +126,10 @@ impl Sorted {
     pub fn write(mut self, sink: &mut dyn Sink) -> Result<(), Failure> {
         self.rows.sort_by_key(|row| row.arrival_us);
         for row in self.rows {
-            let text = |number: u32| self.texts[number as usize].as_str();
-            let (first, runs) = row.blocks;
-            let own = OwnRow {
-                request_id: row.request_id,
-                client: text(row.client),
-                tenant: text(row.tenant),
-                slo_class: text(row.slo_class),
-                vllm_priority: row.vllm_priority,
-                session: text(row.session),
-                round: row.round,
-                prefix_group: text(row.prefix_group),
-                prefix_tokens: row.prefix_tokens,
-                streaming: row.streaming,
-                input_tokens: row.input_tokens,
-                output_tokens: row.output_tokens,
-                text_tokens: row.text_tokens,
-                image_tokens: row.image_tokens,
-                audio_tokens: row.audio_tokens,
-                video_tokens: row.video_tokens,
-                reason_ratio: row.reason_ratio,
-                model: text(row.model),
-                deadline_us: row.deadline_us,
-                slo_target_us: row.slo_target_us,
-                server_input_tokens: row.server_input_tokens,
-                arrival_us: row.arrival_us,
-                send_us: row.send_us,
-                first_chunk_us: row.first_chunk_us,
-                last_chunk_us: row.last_chunk_us,
-                chunks: row.chunks,
-                status: text(row.status),
-                error_message: text(row.error_message),
-                finish_reason: text(row.finish_reason),
-                x_request_id: text(row.x_request_id),
-                adapter: text(row.adapter),
-                think_time_us: row.think_time_us,
-                blocks: &self.runs[first..first + runs],
-            };
+            let own = row.map(
+                |number| self.texts[number as usize].as_str(),
+                |(first, runs)| &self.runs[first..first + runs],
+            );
             // Rows in order have no line that could be too early.
             sink.row(own, 0)?;
         }
@@ -174,41 +141,7 @@ impl Sink for Sorted {
     fn row(&mut self, row: OwnRow<'_>, _line: u64) -> Result<(), Failure> {
         let first = self.runs.len();
         self.runs.extend_from_slice(row.blocks);
-        let row = TraceRow {
-            request_id: row.request_id,
-            client: self.text(row.client),
-            tenant: self.text(row.tenant),
-            slo_class: self.text(row.slo_class),
-            vllm_priority: row.vllm_priority,
-            session: self.text(row.session),
-            round: row.round,
-            prefix_group: self.text(row.prefix_group),
-            prefix_tokens: row.prefix_tokens,
-            streaming: row.streaming,
-            input_tokens: row.input_tokens,
-            output_tokens: row.output_tokens,
-            text_tokens: row.text_tokens,
-            image_tokens: row.image_tokens,
-            audio_tokens: row.audio_tokens,
-            video_tokens: row.video_tokens,
-            reason_ratio: row.reason_ratio,
-            model: self.text(row.model),
-            deadline_us: row.deadline_us,
-            slo_target_us: row.slo_target_us,
-            server_input_tokens: row.server_input_tokens,
-            arrival_us: row.arrival_us,
-            send_us: row.send_us,
-            first_chunk_us: row.first_chunk_us,
-            last_chunk_us: row.last_chunk_us,
-            chunks: row.chunks,
-            status: self.text(row.status),
-            error_message: self.text(row.error_message),
-            finish_reason: self.text(row.finish_reason),
-            x_request_id: self.text(row.x_request_id),
-            adapter: self.text(row.adapter),
-            think_time_us: row.think_time_us,
-            blocks: (first, row.blocks.len()),
-        };
+        let row = row.map(|text| self.text(text), |blocks| (first, blocks.len()));
         self.rows.push(row);
         Ok(())
     }

@@ -245,7 +245,7 @@ fn every_problem_is_told_with_its_place() {
         ]
     );
     let text = error.to_string();
-    assert!(text.starts_with("line 2, column `request_id`: `x` is not an integer\n"), "{text}");
+    assert!(text.starts_with("line 2: column `request_id`: `x` is not an integer\n"), "{text}");
 }
 
 #[test]

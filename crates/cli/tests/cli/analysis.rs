@@ -1,18 +1,8 @@
 //! By what a run is judged: fitness, goodput, saturation.
 
-use crate::support::{Ran, blis, command, directory, refused};
+use crate::support::{RUN, Ran, command, directory, refused, succeeded};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-const RUN: &str = "run --model meta-llama/llama-3.1-8b-instruct --rate 20 --num-requests 40 --output-tokens 60 \
-                   --output-tokens-stdev 20";
-
-#[track_caller]
-fn succeeded(words: &str) -> Ran {
-    let ran = blis(words);
-    assert_eq!(ran.code, 0, "blis {words}: {}", ran.stderr);
-    ran
-}
 
 #[track_caller]
 fn in_folder(folder: &Path, words: &str) -> Ran {

@@ -180,7 +180,7 @@ fn a_replay_needs_both_files_of_a_trace() {
     fs::write(&header, "trace_version: 3\ntime_units: us\n").unwrap();
     refused(&replay, &["t.yaml:2:1: unknown key \"time_units\"", "did you mean \"time_unit\"?"]);
     fs::write(&header, "trace_version: 3\n").unwrap();
-    refused(&replay, &["t.csv: line 2", "`x`", "line 3", "`-5`"]);
+    refused(&replay, &["t.csv:2: ", "`x`", "t.csv:3: ", "`-5`"]);
 }
 
 #[test]

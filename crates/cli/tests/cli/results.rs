@@ -1,18 +1,8 @@
 //! What a run shows and writes.
 
-use crate::support::{Ran, blis, command, directory};
+use crate::support::{RUN, Ran, command, directory, succeeded};
 use std::fs;
 use std::path::Path;
-
-const RUN: &str = "run --model meta-llama/llama-3.1-8b-instruct --rate 20 --num-requests 40 --output-tokens 60 \
-                   --output-tokens-stdev 20";
-
-#[track_caller]
-fn succeeded(words: &str) -> Ran {
-    let ran = blis(words);
-    assert_eq!(ran.code, 0, "blis {words}: {}", ran.stderr);
-    ran
-}
 
 #[test]
 fn the_same_words_give_the_same_bytes() {

@@ -61,3 +61,15 @@ pub(crate) fn refused(words: &str, mentions: &[&str]) {
     }
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
 }
+
+/// A short run.
+pub(crate) const RUN: &str = "run --model meta-llama/llama-3.1-8b-instruct --rate 20 --num-requests 40 \
+                              --output-tokens 60 --output-tokens-stdev 20";
+
+/// Runs the program, which has to succeed.
+#[track_caller]
+pub(crate) fn succeeded(words: &str) -> Ran {
+    let ran = blis(words);
+    assert_eq!(ran.code, 0, "blis {words}: {}", ran.stderr);
+    ran
+}

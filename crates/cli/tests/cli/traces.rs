@@ -160,5 +160,5 @@ fn recorded_blocks_need_a_size() {
     fs::write(folder.join("t.yaml"), "trace_version: 3\nprefix_block_tokens: 0\n").unwrap();
     refused(&replay, &["t.yaml:2:22: prefix_block_tokens is 0; it must be from 1 to"]);
     fs::write(folder.join("t.yaml"), "trace_version: 3\n").unwrap();
-    refused(&replay, &["line 2, column `prefix_blocks`: blocks of unknown size", "line 3", "`0-x`"]);
+    refused(&replay, &[".csv:2: column `prefix_blocks`: blocks of unknown size", ".csv:3: ", "`0-x`"]);
 }

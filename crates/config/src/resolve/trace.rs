@@ -120,7 +120,10 @@ fn rows(check: &mut Check, header: TraceHeader, data: impl BufRead, file_name: &
         Ok(trace) => Some(trace),
         Err(error) => {
             let in_file = |message: String| Diagnostic::new(message).in_file(file_name);
-            check.problems.extend(error.problems.iter().map(|problem| in_file(problem.to_string())));
+            check.problems.extend(error.problems.iter().map(|problem| {
+                let line = problem.line().and_then(|line| u32::try_from(line).ok());
+                Diagnostic { line, ..in_file(problem.to_string()) }
+            }));
             if error.more > 0 {
                 check.problem(in_file(format!("and {} more problems", error.more)));
             }

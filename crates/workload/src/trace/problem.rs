@@ -13,20 +13,20 @@ pub enum TraceProblem {
     Empty,
     /// A column is not there.
     #[error(
-        "line 1: no column `{column}`; the columns request_id, input_tokens, output_tokens and arrival_time_us are needed"
+        "no column `{column}`; the columns request_id, input_tokens, output_tokens and arrival_time_us are needed"
     )]
     MissingColumn {
         /// Its name.
         column: &'static str,
     },
     /// A column is there twice.
-    #[error("line 1: column `{column}` appears more than once")]
+    #[error("column `{column}` appears more than once")]
     RepeatedColumn {
         /// Its name.
         column: &'static str,
     },
     /// A row ends too early.
-    #[error("line {line}: {columns} columns; expected at least {needed}")]
+    #[error("{columns} columns; expected at least {needed}")]
     ShortRow {
         /// Line of the file, from 1.
         line: u64,
@@ -36,7 +36,7 @@ pub enum TraceProblem {
         needed: usize,
     },
     /// A value cannot be used.
-    #[error("line {line}, column `{column}`: `{value}` is not {allowed}")]
+    #[error("column `{column}`: `{value}` is not {allowed}")]
     Value {
         /// Line of the file, from 1.
         line: u64,
@@ -49,7 +49,7 @@ pub enum TraceProblem {
     },
     /// A client gives up before it asks.
     #[error(
-        "line {line}, column `deadline_us`: {deadline_us} is before `arrival_time_us` {arrival_us}; expected 0 or a later time"
+        "column `deadline_us`: {deadline_us} is before `arrival_time_us` {arrival_us}; expected 0 or a later time"
     )]
     DeadlineBeforeArrival {
         /// Line of the file, from 1.
@@ -60,16 +60,14 @@ pub enum TraceProblem {
         arrival_us: i64,
     },
     /// Blocks are named, but the header does not say how long they are.
-    #[error(
-        "line {line}, column `prefix_blocks`: blocks of unknown size; the header has no prefix_block_tokens"
-    )]
+    #[error("column `prefix_blocks`: blocks of unknown size; the header has no prefix_block_tokens")]
     BlocksOfUnknownSize {
         /// Line of the file, from 1.
         line: u64,
     },
     /// A prompt begins with two things.
     #[error(
-        "line {line}, column `prefix_blocks`: a prompt begins with its blocks, but `prefix_length` is {prefix_tokens}; expected 0"
+        "column `prefix_blocks`: a prompt begins with its blocks, but `prefix_length` is {prefix_tokens}; expected 0"
     )]
     BlocksBehindPrefix {
         /// Line of the file, from 1.
@@ -79,7 +77,7 @@ pub enum TraceProblem {
     },
     /// A prompt is shorter than its blocks.
     #[error(
-        "line {line}, column `prefix_blocks`: {blocks} blocks of {block_tokens} tokens do not fit into `input_tokens`, {input_tokens}"
+        "column `prefix_blocks`: {blocks} blocks of {block_tokens} tokens do not fit into `input_tokens`, {input_tokens}"
     )]
     TooManyBlocks {
         /// Line of the file, from 1.
@@ -92,13 +90,30 @@ pub enum TraceProblem {
         input_tokens: u32,
     },
     /// The file cannot be read as text in columns.
-    #[error("line {line}: {message}")]
+    #[error("{message}")]
     Unreadable {
         /// Line of the file, from 1; 0 when unknown.
         line: u64,
         /// What the reader says.
         message: String,
     },
+}
+
+impl TraceProblem {
+    /// The line of the file that is to blame, from 1, if one is.
+    pub fn line(&self) -> Option<u64> {
+        match *self {
+            Self::Empty => None,
+            Self::MissingColumn { .. } | Self::RepeatedColumn { .. } => Some(1),
+            Self::ShortRow { line, .. }
+            | Self::Value { line, .. }
+            | Self::DeadlineBeforeArrival { line, .. }
+            | Self::BlocksOfUnknownSize { line }
+            | Self::BlocksBehindPrefix { line, .. }
+            | Self::TooManyBlocks { line, .. }
+            | Self::Unreadable { line, .. } => Some(line).filter(|&line| line > 0),
+        }
+    }
 }
 
 /// Everything that is wrong with the data of a trace.
@@ -129,6 +144,9 @@ impl fmt::Display for TraceError {
         for (i, problem) in self.problems.iter().enumerate() {
             if i > 0 {
                 writeln!(f)?;
+            }
+            if let Some(line) = problem.line() {
+                write!(f, "line {line}: ")?;
             }
             write!(f, "{problem}")?;
         }

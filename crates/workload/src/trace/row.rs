@@ -102,6 +102,47 @@ pub struct TraceRow<T = TextId, B = RunsId> {
     pub blocks: B,
 }
 
+impl<T, B> TraceRow<T, B> {
+    /// The same row with its texts and blocks held in another way.
+    pub fn map<U, C>(self, mut text: impl FnMut(T) -> U, blocks: impl FnOnce(B) -> C) -> TraceRow<U, C> {
+        TraceRow {
+            request_id: self.request_id,
+            client: text(self.client),
+            tenant: text(self.tenant),
+            slo_class: text(self.slo_class),
+            vllm_priority: self.vllm_priority,
+            session: text(self.session),
+            round: self.round,
+            prefix_group: text(self.prefix_group),
+            prefix_tokens: self.prefix_tokens,
+            streaming: self.streaming,
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            text_tokens: self.text_tokens,
+            image_tokens: self.image_tokens,
+            audio_tokens: self.audio_tokens,
+            video_tokens: self.video_tokens,
+            reason_ratio: self.reason_ratio,
+            model: text(self.model),
+            deadline_us: self.deadline_us,
+            slo_target_us: self.slo_target_us,
+            server_input_tokens: self.server_input_tokens,
+            arrival_us: self.arrival_us,
+            send_us: self.send_us,
+            first_chunk_us: self.first_chunk_us,
+            last_chunk_us: self.last_chunk_us,
+            chunks: self.chunks,
+            status: text(self.status),
+            error_message: text(self.error_message),
+            finish_reason: text(self.finish_reason),
+            x_request_id: text(self.x_request_id),
+            adapter: text(self.adapter),
+            think_time_us: self.think_time_us,
+            blocks: blocks(self.blocks),
+        }
+    }
+}
+
 /// Where a column's value goes and what is allowed there.
 #[derive(Clone, Copy)]
 pub(super) enum Cell<T, B> {
