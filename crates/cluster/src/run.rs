@@ -279,6 +279,7 @@ impl<'a> Cluster<'a> {
                 tenant: labels.tenant.clone(),
                 model: labels.model.clone(),
                 adapter: labels.adapter.clone(),
+                network: labels.network,
             });
         }
     }

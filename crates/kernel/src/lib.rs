@@ -4,6 +4,7 @@
 
 pub mod histogram;
 pub mod ids;
+pub mod network;
 pub mod rng;
 pub mod samplers;
 pub mod semantics;
@@ -13,6 +14,7 @@ pub mod timers;
 
 pub use histogram::DurationHistogram;
 pub use ids::{FollowUpName, InstanceId, RequestName};
+pub use network::Network;
 pub use semantics::Semantics;
 pub use time::Tick;
 pub use timers::TimerQueue;

@@ -5,6 +5,7 @@
 
 pub mod aggregate;
 pub mod breakdown;
+pub mod client_side;
 mod column;
 pub mod decisions;
 pub mod distribution;
@@ -23,6 +24,7 @@ pub mod trace_summary;
 
 pub use aggregate::{Aggregate, InstanceFigures};
 pub use breakdown::{ClassFigures, ModelFigures, TenantFigures, Tenants};
+pub use client_side::ClientSide;
 pub use distribution::Distribution;
 pub use fitness::{Fitness, FitnessWeights};
 pub use goodput::{ClassGoodput, Goodput, Latency, SloTargets, Targets};

@@ -2,6 +2,7 @@
 
 use crate::aggregate::Aggregate;
 use crate::breakdown::{ClassFigures, ModelFigures, Tenants};
+use crate::client_side::ClientSide;
 use crate::decisions::Decisions;
 use crate::goodput::Goodput;
 use crate::offload::OffloadFigures;
@@ -185,6 +186,8 @@ pub struct Outcome {
     pub tenants: Option<Tenants>,
     /// Against SLO targets, when a class that got requests has any.
     pub goodput: Option<Goodput>,
+    /// Latencies as clients see them, when any client has a link.
+    pub client_side: Option<ClientSide>,
     /// Whether the system kept up, when detectors were asked.
     pub saturation: Option<Saturation>,
     /// Of requests whose prompt and answer were processed by different instances, when there are any.

@@ -1,6 +1,6 @@
 //! One request, as it is remembered.
 
-use blis_kernel::{InstanceId, RequestName, Tick};
+use blis_kernel::{InstanceId, Network, RequestName, Tick};
 
 /// How a request ended. Every request ends in exactly one of these ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Labels {
     pub model: String,
     /// LoRA adapter.
     pub adapter: String,
+    /// The link of its client, if it has one.
+    pub network: Option<Network>,
 }
 
 /// Where a request stands in its session.

@@ -2,6 +2,7 @@
 
 use crate::aggregate::{Aggregate, InstanceFigures, Tally};
 use crate::breakdown::Breakdown;
+use crate::client_side;
 use crate::decisions::Decisions;
 use crate::goodput::{self, SloTargets};
 use crate::imbalance::head_of_line_blocking;
@@ -69,6 +70,7 @@ pub struct Recorder {
     completions: Vec<Completions>,
     breakdown: Breakdown,
     goodput: goodput::Tally,
+    client_side: client_side::Tally,
     sessions: Sessions,
     records: Vec<RequestRecord>,
 }
@@ -80,6 +82,7 @@ impl Recorder {
             breakdown: Breakdown::new(!options.slo_targets.is_empty()),
             goodput: goodput::Tally::new(options.slo_targets.clone()),
             whole: options.splits.then(Tally::default),
+            client_side: client_side::Tally::default(),
             options,
             labels: Vec::new(),
             conservation: Conservation::default(),
@@ -101,6 +104,7 @@ impl Recorder {
     pub fn add_labels(&mut self, labels: Labels) {
         self.breakdown.add_labels(&labels);
         self.goodput.add_labels(&labels);
+        self.client_side.add_labels(&labels);
         self.labels.push(labels);
     }
 
@@ -128,6 +132,7 @@ impl Recorder {
     pub fn record(&mut self, request: RequestRecord) {
         self.count(&request);
         self.goodput.add(&request);
+        self.client_side.add(&request);
         if let Some(whole) = &mut self.whole {
             whole.add(&request);
         }
@@ -237,6 +242,7 @@ impl Recorder {
             models: self.breakdown.model_figures(cluster.duration_s),
             tenants: self.breakdown.tenant_figures(),
             goodput: self.goodput.figures(cluster.duration_s),
+            client_side: self.client_side.figures(),
             saturation: self.options.saturation.map(|settings| saturation::detect(&records, &settings)),
             splits,
             sessions: self.sessions.figures(),

@@ -38,6 +38,12 @@ pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
         if let Some(tenants) = &outcome.tenants {
             o.object("tenants", |o| write_tenants(o, tenants));
         }
+        if let Some(client_side) = &outcome.client_side {
+            o.object("client_side", |o| {
+                write_distribution(o, "ttft_ms", client_side.ttft_ms, 1.0);
+                write_distribution(o, "e2e_ms", client_side.e2e_ms, 1.0);
+            });
+        }
         if let Some(goodput) = &outcome.goodput {
             o.object("goodput", |o| write_goodput(o, goodput));
         }

@@ -1,16 +1,28 @@
-//! What only the whole run has, beside its aggregate figures: goodput and saturation.
+//! What only the whole run has, beside its aggregate figures: latencies behind the clients' links, goodput, saturation.
 
 use crate::json::Object;
-use blis_metrics::{ClassGoodput, Goodput, Outcome, Saturation};
+use blis_metrics::{ClassGoodput, ClientSide, Distribution, Goodput, Outcome, Saturation};
 use std::collections::BTreeMap;
 
 /// The members by which the run was judged.
 pub(crate) fn write_judgement(o: &mut Object<'_>, outcome: &Outcome) {
+    if let Some(client_side) = &outcome.client_side {
+        write_client_side(o, client_side);
+    }
     if let Some(goodput) = &outcome.goodput {
         write_goodput(o, goodput);
     }
     if let Some(saturation) = &outcome.saturation {
         o.object("saturation", |o| write_labels(o, saturation));
+    }
+}
+
+fn write_client_side(o: &mut Object<'_>, client_side: &ClientSide) {
+    for (name, latency) in [("client_e2e", &client_side.e2e_ms), ("client_ttft", &client_side.ttft_ms)] {
+        let Distribution { mean, p90, p95, p99, .. } = *latency;
+        for (figure, value) in [("mean", mean), ("p90", p90), ("p95", p95), ("p99", p99)] {
+            o.field(&format!("{name}_{figure}_ms"), value);
+        }
     }
 }
 

@@ -68,6 +68,10 @@ fn write_request(o: &mut Object<'_>, all: &PerRequest, request: &RequestRecord) 
     o.field("itl_ms", request.itl_mean_us / 1e3);
     o.field("e2e_ms", ms_or_zero(request.e2e));
     o.field("scheduling_delay_ms", ms_or_zero(request.scheduling_delay));
+    if let Some(network) = labels.network {
+        o.field("client_ttft_ms", request.client_ttft_ms(network).unwrap_or_default());
+        o.field("client_e2e_ms", request.client_e2e_ms(network).unwrap_or_default());
+    }
     o.text_unless_empty("slo_class", &labels.slo_class);
     o.text_unless_empty("tenant_id", &labels.tenant);
     if let Some(instance) = request.instance {

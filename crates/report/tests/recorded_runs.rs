@@ -101,6 +101,7 @@ impl Recording {
                 tenant: text(row, "tenant_id"),
                 model: text(row, "model"),
                 adapter: text(row, "adapter"),
+                network: None,
             };
             add(labels, record(row, &mut session_names));
         }

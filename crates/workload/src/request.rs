@@ -1,7 +1,7 @@
 //! A request as its client sends it, and the stream it comes from.
 
 use crate::content::Content;
-use blis_kernel::{RequestName, Tick};
+use blis_kernel::{Network, RequestName, Tick};
 
 /// Number of a session within its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,8 @@ pub struct Labels {
     pub model: String,
     /// LoRA adapter.
     pub adapter: String,
+    /// The link between the client and the servers, if it is described.
+    pub network: Option<Network>,
     /// Name of the prefix group; how much of it a prompt repeats is in its [`Content`].
     pub prefix_group: String,
     /// Whether the client reads the answer as it is generated.

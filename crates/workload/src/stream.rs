@@ -287,6 +287,13 @@ impl WorkloadStream {
     }
 }
 
+impl WorkloadStream {
+    /// Conversations in a closed loop that have not begun but will.
+    pub(crate) fn closed_loop_conversations(&self) -> u64 {
+        self.sessions.to_come()
+    }
+}
+
 fn labels(client: &Client) -> Labels {
     let prefix_group = client.prefix.as_ref().map(|prefix| prefix.group.clone()).unwrap_or_default();
     Labels { prefix_group, ..client.labels.clone() }

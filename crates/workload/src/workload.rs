@@ -33,6 +33,14 @@ impl Workload {
     pub fn stream(&self) -> Box<dyn RequestSource> {
         Box::new(WorkloadStream::new(self))
     }
+
+    /// How many conversations that wait for answers begin, which is found by drawing them.
+    ///
+    /// # Panics
+    /// As [`Self::stream`] does.
+    pub fn closed_loop_conversations(&self) -> u64 {
+        WorkloadStream::new(self).closed_loop_conversations()
+    }
 }
 
 /// What a workload is made of when it is described by a handful of numbers.

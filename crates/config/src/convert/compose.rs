@@ -6,6 +6,7 @@ use crate::workload_file::schema::{Entry, File, Goodput, Maybe, Whole};
 use crate::workload_file::writer::{VERSION, set, whole};
 use crate::workload_file::{self, Named};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 /// Merges files, given with their names. Fractions become shares of the sum of all rates.
 ///
@@ -38,6 +39,8 @@ pub fn compose(files: &[(String, String)]) -> Result<Converted, Vec<Diagnostic>>
     one_way_of_rates(&parts, &mut problems);
     let horizon = agreed(&parts, "horizon", positive(|file| &file.horizon), &mut problems);
     let goodput_slo_targets = targets(&parts, &mut problems);
+    let is_strict = |file: &File| file.strict_num_requests.as_ref().is_some_and(|strict| strict.value);
+    let strict = agreed(&parts, "strict_num_requests", |file| Some(is_strict(file)), &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -47,6 +50,7 @@ pub fn compose(files: &[(String, String)]) -> Result<Converted, Vec<Diagnostic>>
         category: parts[0].file.category.clone(),
         horizon: horizon.and_then(whole),
         num_requests: num_requests(&parts, &mut warnings).and_then(whole),
+        strict_num_requests: strict.filter(|&strict| strict).and_then(set),
         goodput_slo_targets,
         ..File::default()
     };
@@ -115,12 +119,12 @@ fn positive(key: fn(&File) -> &Maybe<Whole>) -> impl Fn(&File) -> Option<i64> {
 }
 
 /// The value that all files with the key have; several ones are found and leave it out.
-fn agreed(
+fn agreed<T: Copy + Display + PartialEq>(
     parts: &[Named],
     key: &str,
-    value: impl Fn(&File) -> Option<i64>,
+    value: impl Fn(&File) -> Option<T>,
     found: &mut Vec<Diagnostic>,
-) -> Option<i64> {
+) -> Option<T> {
     let given: Vec<_> = parts.iter().filter_map(|part| Some((value(&part.file)?, &part.name))).collect();
     let first = given.first()?.0;
     if given.iter().all(|&(value, _)| value == first) {

@@ -3,7 +3,7 @@
 use super::check::{Check, POSITIVE, Source, is_positive};
 use crate::diagnostic::Diagnostic;
 use crate::options::{LengthOptions, WorkloadOptions};
-use crate::workload_file::{self, Overrides, WorkloadFile};
+use crate::workload_file::{self, AdapterReference, Overrides, WorkloadFile};
 use blis_kernel::Tick;
 use blis_workload::{NormalLengths, SyntheticLoad, SyntheticParams};
 use std::path::Path;
@@ -53,6 +53,13 @@ pub(super) fn from_file(
     match workload_file::read(&text, &path.display().to_string(), overrides) {
         Ok(file) => {
             check.warnings.extend(file.warnings.iter().cloned());
+            for AdapterReference { adapter, place, .. } in &file.adapters {
+                let message = format!(
+                    "{} is \"{adapter}\", which no list of adapters declares: LoRA adapters are not available yet",
+                    place.message
+                );
+                check.problem(Diagnostic { message, ..place.clone() });
+            }
             Some(file)
         }
         Err(problems) => {

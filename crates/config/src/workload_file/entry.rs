@@ -1,8 +1,9 @@
 //! Clients and cohorts as they are written, checked one by one.
 
+use super::AdapterReference;
 use super::cohort;
-use super::reader::{At, POSITIVE, Reader, is_positive};
-use super::schema::{Dist, Entry, Maybe, Multimodal};
+use super::reader::{At, NOT_NEGATIVE, POSITIVE, Reader, is_not_negative, is_positive};
+use super::schema::{Dist, Entry, Maybe, Multimodal, Network};
 use crate::diagnostic::Diagnostic;
 use blis_kernel::Tick;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
@@ -174,24 +175,22 @@ impl Reader<'_> {
         let input = self.required_lengths(at, "input_distribution", &entry.input_distribution);
         let output = self.required_lengths(at, "output_distribution", &entry.output_distribution);
         self.word(at, "slo_class", &entry.slo_class, &SLO_CLASSES);
-        if let Some(adapter) = entry.adapter.as_ref().filter(|adapter| !adapter.value.is_empty()) {
-            let adapter_at = at.key("adapter", Some(adapter));
-            let problem = Diagnostic::new(format!(
-                "{} is \"{}\", which no list of adapters declares: LoRA adapters are not available yet",
-                adapter_at.path, adapter.value
-            ));
-            self.problem(&adapter_at, problem);
-        }
-        if let Some(network) = &entry.network {
-            let network_at = at.key("network", Some(network));
-            for (key, value) in
-                [("rtt_ms", network.value.rtt_ms), ("bandwidth_mbps", network.value.bandwidth_mbps)]
-            {
-                if let Some(value) = value.filter(|value| !value.is_finite() || *value < 0.0) {
-                    self.out_of_range(&network_at.key::<()>(key, None), value, "finite and at least 0");
-                }
+        let network = entry.network.as_ref().map(|given| {
+            let at = at.key("network", Some(given));
+            let mut read =
+                |key, value| self.real(&at, key, value, is_not_negative, NOT_NEGATIVE).unwrap_or_default();
+            let Network { rtt_ms, bandwidth_mbps } = &given.value;
+            blis_kernel::Network {
+                rtt_ms: read("rtt_ms", rtt_ms),
+                bandwidth_mbps: read("bandwidth_mbps", bandwidth_mbps),
             }
-            self.warn(&network_at, "is unused: latencies as the client sees them are not available yet");
+        });
+        let adapter = entry.adapter.as_ref().filter(|adapter| !adapter.value.is_empty());
+        if let Some(adapter) = adapter {
+            let adapter_at = at.key("adapter", Some(adapter));
+            let model = entry.model.clone().unwrap_or_default().to_lowercase();
+            let place = self.place(&adapter_at, Diagnostic::new(&adapter_at.path));
+            self.adapters.push(AdapterReference { adapter: adapter.value.clone(), model, place });
         }
         let is_pool = matches!(traffic, Traffic::Concurrency { .. });
         let reasoning = entry.reasoning.as_ref();
@@ -215,7 +214,8 @@ impl Reader<'_> {
             slo_class: entry.slo_class.as_ref().map(|class| class.value.clone()).unwrap_or_default(),
             // Models are looked up in lower case.
             model: text(&entry.model).to_lowercase(),
-            adapter: String::new(),
+            adapter: adapter.map(|adapter| adapter.value.clone()).unwrap_or_default(),
+            network,
             prefix_group: String::new(),
             streaming: entry.streaming.unwrap_or_default(),
             slo_target: slo_target.filter(|&target| target > Tick::ZERO),

@@ -40,6 +40,17 @@ pub struct Overrides {
     pub timeout: Option<Option<Tick>>,
 }
 
+/// A LoRA adapter that the clients of a file name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdapterReference {
+    /// The adapter.
+    pub adapter: String,
+    /// The model that these clients ask for, in lower case; empty = any.
+    pub model: String,
+    /// Where the file names it; the message is the key's path.
+    pub place: Diagnostic,
+}
+
 /// A workload file, read and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadFile {
@@ -47,6 +58,8 @@ pub struct WorkloadFile {
     pub workload: Workload,
     /// What goodput is measured against; 0 = no target.
     pub slo_targets: SloTargets,
+    /// The adapters that its requests ask for. Whether there are such is not known here.
+    pub adapters: Vec<AdapterReference>,
     /// What its author should know.
     pub warnings: Vec<Diagnostic>,
 }
@@ -60,8 +73,12 @@ pub fn read(text: &str, file_name: &str, overrides: Overrides) -> Result<Workloa
     let workload = reader.workload(&file, overrides);
     reader.must_end(&workload);
     let slo_targets = reader.slo_targets(&file);
-    let Reader { problems, warnings, .. } = reader;
-    if problems.is_empty() { Ok(WorkloadFile { workload, slo_targets, warnings }) } else { Err(problems) }
+    let Reader { problems, warnings, adapters, .. } = reader;
+    if problems.is_empty() {
+        Ok(WorkloadFile { workload, slo_targets, adapters, warnings })
+    } else {
+        Err(problems)
+    }
 }
 
 /// The keys of a file, in terms of version 2.
@@ -184,8 +201,12 @@ impl Reader<'_> {
         let max_requests = overrides.max_requests.unwrap_or(max_requests);
 
         let populations = self.populations(file);
-        let mut workload =
-            Workload { seed, clients: Vec::new(), horizon, max_requests, bounds_follow_ups: false };
+        let bounds_follow_ups = file.strict_num_requests.as_ref().is_some_and(|strict| strict.value);
+        if let Some(strict) = file.strict_num_requests.as_ref().filter(|_| max_requests.is_none()) {
+            let at = top.key("strict_num_requests", Some(strict));
+            self.warn(&at, "is unused without num_requests");
+        }
+        let mut workload = Workload { seed, clients: Vec::new(), horizon, max_requests, bounds_follow_ups };
         if !self.problems.is_empty() {
             return workload;
         }
@@ -200,18 +221,34 @@ impl Reader<'_> {
         if let Some(timeout) = overrides.timeout {
             workload.clients.iter_mut().for_each(|client| client.timeout = timeout);
         }
-        let rounds = workload.clients.iter().filter_map(|client| client.conversation);
-        let rounds = rounds.filter(|c| c.closed_loop && c.max_rounds > 1).map(|c| c.max_rounds).max();
-        if let (Some(rounds), Some(max)) = (rounds, max_requests) {
-            self.warn(
-                &top,
-                format_args!(
-                    "num_requests {max} bounds the conversations that begin; each goes on to its end, \
-                     which is after up to {rounds} requests"
-                ),
-            );
-        }
+        self.tell_of_conversations(&workload);
         workload
+    }
+
+    /// A bound of conversations is not what one expects of a bound of requests.
+    fn tell_of_conversations(&mut self, workload: &Workload) {
+        /// Bounds up to this are followed by drawing everything, which takes a tenth of a second.
+        const COUNTED: u64 = 100_000;
+        let kinds = workload.clients.iter().filter_map(|client| client.conversation);
+        let rounds = kinds.filter(|kind| kind.closed_loop && kind.max_rounds > 1).map(|kind| kind.max_rounds);
+        let (Some(rounds), Some(max)) = (rounds.max(), workload.max_requests) else { return };
+        if workload.bounds_follow_ups {
+            return;
+        }
+        let begin = if max <= COUNTED {
+            let conversations = workload.closed_loop_conversations();
+            let most = conversations.saturating_mul(u64::from(rounds));
+            format!("{conversations} begin, of up to {rounds} rounds each: up to {most} requests")
+        } else {
+            format!("each goes on to its end, which is after up to {rounds} rounds")
+        };
+        self.warn(
+            &At::file(),
+            format_args!(
+                "num_requests {max} bounds the conversations that begin: {begin}; strict_num_requests: true \
+                 bounds all requests"
+            ),
+        );
     }
 
     fn slo_targets(&mut self, file: &File) -> SloTargets {
@@ -274,6 +311,13 @@ impl Reader<'_> {
             if legacy.is_some() {
                 self.warn(&at.key(key, legacy.as_ref()), "is unused");
             }
+        }
+        if let Some(given) = file.aggregate_rate.as_ref().filter(|given| given.value != 0.0) {
+            let at = At::file().key("aggregate_rate", Some(given));
+            self.warn(
+                &at,
+                format_args!("{} is unused: servegen_data has the rates of its clients", given.value),
+            );
         }
         let seconds = |reader: &mut Self, key, value, least, default| {
             let seconds = reader.whole(&at, key, value, i64::MIN..=servegen::MAX_SPAN_S);

@@ -1,5 +1,6 @@
 //! Checked values of a workload file, and everything that is wrong with the others.
 
+use super::AdapterReference;
 use super::schema::{Maybe, Whole};
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::yaml::Spanned;
@@ -12,6 +13,7 @@ pub(super) struct Reader<'a> {
     file_name: Option<&'a str>,
     pub(super) problems: Vec<Diagnostic>,
     pub(super) warnings: Vec<Diagnostic>,
+    pub(super) adapters: Vec<AdapterReference>,
 }
 
 /// Where an entry stands: its path of keys, and its place in the file.
@@ -54,13 +56,18 @@ pub(super) const NOT_NEGATIVE: &str = "a finite number, 0 or more";
 /// What [`is_positive`] allows.
 pub(super) const POSITIVE: &str = "a finite number above 0";
 
+/// What there is to say about a key.
+fn about(at: &At, what: impl Display) -> Diagnostic {
+    Diagnostic::new(if at.path.is_empty() { what.to_string() } else { format!("{} {what}", at.path) })
+}
+
 impl<'a> Reader<'a> {
     /// Nothing was found yet.
     pub(super) fn new(file_name: Option<&'a str>) -> Self {
-        Self { file_name, problems: Vec::new(), warnings: Vec::new() }
+        Self { file_name, problems: Vec::new(), warnings: Vec::new(), adapters: Vec::new() }
     }
 
-    fn place(&self, at: &At, diagnostic: Diagnostic) -> Diagnostic {
+    pub(super) fn place(&self, at: &At, diagnostic: Diagnostic) -> Diagnostic {
         let diagnostic = Diagnostic { file: self.file_name.map(str::to_owned), ..diagnostic };
         if at.line == 0 { diagnostic } else { diagnostic.at(at.line, at.column) }
     }
@@ -72,13 +79,11 @@ impl<'a> Reader<'a> {
 
     /// A problem whose message begins with the key's path.
     pub(super) fn report(&mut self, at: &At, what: impl Display) {
-        let message = if at.path.is_empty() { what.to_string() } else { format!("{} {what}", at.path) };
-        self.problem(at, Diagnostic::new(message));
+        self.problem(at, about(at, what));
     }
 
     pub(super) fn warn(&mut self, at: &At, what: impl Display) {
-        let message = if at.path.is_empty() { what.to_string() } else { format!("{} {what}", at.path) };
-        let warning = self.place(at, Diagnostic::new(message));
+        let warning = self.place(at, about(at, what));
         self.warnings.push(warning);
     }
 

@@ -56,6 +56,7 @@ pub(crate) struct File {
     pub(crate) aggregate_rate: Maybe<f64>,
     pub(crate) horizon: Maybe<Whole>,
     pub(crate) num_requests: Maybe<Whole>,
+    pub(crate) strict_num_requests: Maybe<bool>,
     pub(crate) servegen_data: Maybe<ServegenData>,
     pub(crate) inference_perf: Maybe<InferencePerf>,
     pub(crate) goodput_slo_targets: Maybe<BTreeMap<String, Goodput>>,
@@ -116,8 +117,8 @@ pub(crate) struct Dist {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Network {
-    pub(crate) rtt_ms: Option<f64>,
-    pub(crate) bandwidth_mbps: Option<f64>,
+    pub(crate) rtt_ms: Maybe<f64>,
+    pub(crate) bandwidth_mbps: Maybe<f64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -1,6 +1,6 @@
-use super::{Overrides, WorkloadFile, read};
-use blis_kernel::Tick;
+use super::{AdapterReference, Overrides, WorkloadFile, read};
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
+use blis_kernel::{Network, Tick};
 use blis_workload::Traffic;
 
 /// One client between `before` and `after`, which add keys to the file and to the client.
@@ -179,4 +179,45 @@ fn a_table_takes_whole_numbers_of_tokens() {
     let text = file(BOUNDED, &table)
         .replace("{type: constant, params: {value: 9}}", "{type: empirical, params: {20: 1, 30.0: 3}}");
     assert!(matches!(good(&text).workload.clients[0].input, LengthSampler::Empirical(_)));
+}
+
+/// Law: an adapter is carried with the requests, and told with its place to whoever knows which adapters there are.
+#[test]
+fn adapters_are_references() {
+    let read = good(&file(BOUNDED, "    model: Llama\n    adapter: legal\n"));
+    assert_eq!(read.workload.clients[0].labels.adapter, "legal");
+    let [AdapterReference { adapter, model, place }] = &read.adapters[..] else {
+        panic!("{:?}", read.adapters)
+    };
+    assert_eq!((adapter.as_str(), model.as_str()), ("legal", "llama"));
+    assert_eq!(place.to_string(), "w.yaml:11:14: clients[0].adapter");
+    assert_eq!(good(&file(BOUNDED, "    adapter: ''\n")).adapters, []);
+}
+
+#[test]
+fn a_link_is_carried_with_the_requests() {
+    let read = good(&file(BOUNDED, "    network: {rtt_ms: 5}\n"));
+    let network = Some(Network { rtt_ms: 5.0, bandwidth_mbps: 0.0 });
+    assert_eq!((read.workload.clients[0].labels.network, read.warnings), (network, vec![]));
+    let found = problems(&file(BOUNDED, "    network: {rtt_ms: 5, bandwidth_mbps: -1}\n"));
+    assert_eq!(
+        found,
+        ["w.yaml:10:42: clients[0].network.bandwidth_mbps is -1; it must be a finite number, 0 or more"]
+    );
+}
+
+/// Law: it is told what a bound of conversations comes to, and a strict bound needs no telling.
+#[test]
+fn a_bound_of_conversations_is_told_in_requests() {
+    let chat = "    reasoning: {multi_turn: {max_rounds: 3}}\n    closed_loop: true\n";
+    let chatting = |before: &str| good(&file(before, chat));
+    let read = chatting("version: 2\naggregate_rate: 4\nnum_requests: 30");
+    let begun = read.workload.closed_loop_conversations();
+    assert!((10..=30).contains(&begun), "{begun}");
+    let expected = format!("{begun} begin, of up to 3 rounds each: up to {} requests", begun * 3);
+    assert!(read.warnings[0].message.contains(&expected), "{:?}", read.warnings);
+    let strict = chatting("version: 2\naggregate_rate: 4\nnum_requests: 30\nstrict_num_requests: true");
+    assert!(strict.workload.bounds_follow_ups && strict.warnings.is_empty(), "{:?}", strict.warnings);
+    let unbounded = chatting("version: 2\naggregate_rate: 4\nhorizon: 1e6\nstrict_num_requests: true");
+    assert!(unbounded.warnings[0].to_string().contains("w.yaml:4:22: strict_num_requests is unused"));
 }

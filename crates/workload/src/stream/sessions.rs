@@ -74,6 +74,11 @@ impl Sessions {
         }
     }
 
+    /// How many are known to begin in a closed loop.
+    pub(super) fn to_come(&self) -> u64 {
+        self.seeds.len() as u64
+    }
+
     pub(super) fn is_closed_loop(&self) -> bool {
         self.is_closed_loop
     }

@@ -286,6 +286,7 @@ fn labels(trace: &Trace, row: &TraceRow) -> Labels {
         slo_class: text(row.slo_class),
         model: text(row.model),
         adapter: text(row.adapter),
+        network: None,
         prefix_group: text(row.prefix_group),
         streaming: row.streaming,
         slo_target: (row.slo_target_us > 0).then(|| Tick::from_us(row.slo_target_us)),
