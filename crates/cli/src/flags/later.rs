@@ -13,7 +13,6 @@ enum Area {
     Autoscaler,
     Detectors,
     Lora,
-    Pools,
     PriorityPolicy,
     TokenTraces,
 }
@@ -26,9 +25,6 @@ impl Area {
                 "settings of the saturation detectors of releases 0.7.11 to 0.7.15; see --saturation-config"
             }
             Self::Lora => "LoRA adapters",
-            Self::Pools => {
-                "the direct-to-decode decider of earlier releases; see --pd-decider prefix-threshold"
-            }
             Self::PriorityPolicy => "the per-step priority of releases up to 0.7.10",
             Self::TokenTraces => "traces with token ids of releases up to 0.6.11",
         }
@@ -68,7 +64,6 @@ const fn only(on: On, row: Later) -> Later {
 }
 
 const FLAGS: &[Later] = &[
-    row("pd-direct-decode-threshold", "", Area::Pools),
     row("priority-policy", "constant", Area::PriorityPolicy),
     row("model-autoscaler-interval-us", "0", Area::Autoscaler),
     row("lora-config", "", Area::Lora),

@@ -5,6 +5,7 @@ use blis_kernel::Tick;
 
 pub mod always;
 pub mod bernoulli;
+pub mod direct_to_decode;
 pub mod dpp;
 pub mod edpp_v1;
 pub mod edpp_v2;
@@ -14,6 +15,7 @@ mod virtual_queue;
 
 pub use always::Always;
 pub use bernoulli::Bernoulli;
+pub use direct_to_decode::DirectToDecode;
 pub use dpp::Dpp;
 pub use edpp_v1::EdppV1;
 pub use edpp_v2::EdppV2;

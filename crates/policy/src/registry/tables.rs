@@ -221,6 +221,7 @@ impl Registry {
                 &[
                     disaggregation::always::ENTRY,
                     disaggregation::bernoulli::ENTRY,
+                    disaggregation::direct_to_decode::ENTRY,
                     disaggregation::dpp::ENTRY,
                     disaggregation::edpp_v1::ENTRY,
                     disaggregation::edpp_v2::ENTRY,
