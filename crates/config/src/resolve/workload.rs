@@ -5,7 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::options::{LengthOptions, WorkloadOptions};
 use crate::workload_file::{self, AdapterReference, Overrides, WorkloadFile};
 use blis_kernel::Tick;
-use blis_workload::{NormalLengths, SyntheticLoad, SyntheticParams};
+use blis_workload::{NormalLengths, SyntheticLoad, SyntheticParams, Workload};
 use std::path::Path;
 
 /// The workload that takes its lengths from flags.
@@ -53,6 +53,7 @@ pub(super) fn from_file(
     match workload_file::read(&text, &path.display().to_string(), overrides) {
         Ok(file) => {
             check.warnings.extend(file.warnings.iter().cloned());
+            count_conversations(check, &file.workload);
             for AdapterReference { adapter, place, .. } in &file.adapters {
                 let message = format!(
                     "{} is \"{adapter}\", which no list of adapters declares: LoRA adapters are not available yet",
@@ -66,6 +67,21 @@ pub(super) fn from_file(
             check.problems.extend(problems);
             None
         }
+    }
+}
+
+/// Says how many conversations a bounded run has. Finding out takes as long as drawing all requests once more.
+fn count_conversations(check: &mut Check, workload: &Workload) {
+    /// A tenth of a second for requests of common lengths.
+    const COUNTED: u64 = 100_000;
+    if let Some(rounds) = workload_file::rounds_beyond_bound(workload)
+        && workload.max_requests.is_some_and(|max| max <= COUNTED)
+    {
+        let conversations = workload.closed_loop_conversations();
+        let most = conversations.saturating_mul(u64::from(rounds));
+        check.warn(format!(
+            "{conversations} conversations begin, of up to {rounds} rounds each: up to {most} requests"
+        ));
     }
 }
 

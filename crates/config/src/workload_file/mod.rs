@@ -64,6 +64,13 @@ pub struct WorkloadFile {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// Most rounds of a conversation that goes on although the bound of requests has been reached, if there are such.
+pub(crate) fn rounds_beyond_bound(workload: &Workload) -> Option<u32> {
+    let kinds = workload.clients.iter().filter_map(|client| client.conversation);
+    let rounds = kinds.filter(|kind| kind.closed_loop && kind.max_rounds > 1).map(|kind| kind.max_rounds);
+    rounds.max().filter(|_| workload.max_requests.is_some() && !workload.bounds_follow_ups)
+}
+
 /// Reads a workload file.
 ///
 /// # Errors
@@ -227,28 +234,15 @@ impl Reader<'_> {
 
     /// A bound of conversations is not what one expects of a bound of requests.
     fn tell_of_conversations(&mut self, workload: &Workload) {
-        /// Bounds up to this are followed by drawing everything, which takes a tenth of a second.
-        const COUNTED: u64 = 100_000;
-        let kinds = workload.clients.iter().filter_map(|client| client.conversation);
-        let rounds = kinds.filter(|kind| kind.closed_loop && kind.max_rounds > 1).map(|kind| kind.max_rounds);
-        let (Some(rounds), Some(max)) = (rounds.max(), workload.max_requests) else { return };
-        if workload.bounds_follow_ups {
-            return;
+        if let (Some(rounds), Some(max)) = (rounds_beyond_bound(workload), workload.max_requests) {
+            self.warn(
+                &At::file(),
+                format_args!(
+                    "num_requests {max} bounds the conversations that begin; each goes on to its end, which is after \
+                     up to {rounds} requests; strict_num_requests: true bounds all requests"
+                ),
+            );
         }
-        let begin = if max <= COUNTED {
-            let conversations = workload.closed_loop_conversations();
-            let most = conversations.saturating_mul(u64::from(rounds));
-            format!("{conversations} begin, of up to {rounds} rounds each: up to {most} requests")
-        } else {
-            format!("each goes on to its end, which is after up to {rounds} rounds")
-        };
-        self.warn(
-            &At::file(),
-            format_args!(
-                "num_requests {max} bounds the conversations that begin: {begin}; strict_num_requests: true \
-                 bounds all requests"
-            ),
-        );
     }
 
     fn slo_targets(&mut self, file: &File) -> SloTargets {
