@@ -12,7 +12,8 @@ use std::cmp::Ordering;
 #[derive(Debug)]
 pub(crate) struct DecisionLog {
     plan: TracePlan,
-    kv_blocks: u32,
+    /// Of each instance.
+    kv_blocks: Vec<u32>,
     summary: TraceSummary,
     decisions: Decisions,
 }
@@ -22,12 +23,12 @@ impl DecisionLog {
     pub(crate) fn new(plan: &Plan) -> Option<Self> {
         let trace = plan.trace?;
         let decisions = Decisions { scorers: scorers(&plan.routing), ..Decisions::default() };
-        Some(Self {
-            plan: trace,
-            kv_blocks: plan.instance.kv_blocks,
-            summary: TraceSummary::default(),
-            decisions,
-        })
+        Some(Self { plan: trace, kv_blocks: Vec::new(), summary: TraceSummary::default(), decisions })
+    }
+
+    /// One more instance.
+    pub(crate) fn add_instance(&mut self, kv_blocks: u32) {
+        self.kv_blocks.push(kv_blocks);
     }
 
     /// What has to be up to date when a routing is decided.
@@ -81,10 +82,14 @@ impl DecisionLog {
             }
         }
         self.summary.note_routing(instance, regret);
-        let kv_blocks = self.kv_blocks;
+        let free = |i: usize| {
+            let blocks = self.kv_blocks[view.instances[i].index()];
+            blocks - (view.kv_utilization[i] * f64::from(blocks)).round() as u32
+        };
+        let free_kv_blocks: Vec<_> = best.iter().map(|&i| free(i)).collect();
         self.keep(request, view.now, || {
             let n = view.len();
-            let candidate = |&i: &usize| Candidate {
+            let candidate = |(&i, &free_kv_blocks): (&usize, &u32)| Candidate {
                 instance: view.instances[i],
                 score: score(i),
                 by_scorer: router.last_scores_by_scorer().iter().skip(i).step_by(n).copied().collect(),
@@ -92,13 +97,13 @@ impl DecisionLog {
                 batch_size: view.batch_size[i],
                 in_flight: view.in_flight[i],
                 kv_utilization: view.kv_utilization[i],
-                free_kv_blocks: kv_blocks - (view.kv_utilization[i] * f64::from(kv_blocks)).round() as u32,
+                free_kv_blocks,
             };
             Decided::Routing {
                 chosen: instance,
                 reason: router.reason(),
                 regret,
-                candidates: best.iter().map(candidate).collect(),
+                candidates: best.iter().zip(&free_kv_blocks).map(candidate).collect(),
             }
         });
     }

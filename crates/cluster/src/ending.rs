@@ -97,9 +97,10 @@ impl Cluster<'_> {
         if let (Some(ttft), true) = (record.ttft, self.disaggregation.is_some()) {
             self.tell_decider(&request, ttft, &record);
         }
-        let InFlight { spec, number, .. } = request;
-        let ending = record.ending;
-        let (ttft, last_token) = (record.ttft, record.e2e.or(end.last_token));
+        let InFlight { spec, number, split, .. } = request;
+        let (ending, was_split) = (record.ending, split.is_some());
+        let last_token = if was_split { record.e2e } else { end.last_token };
+        let ttft = record.ttft;
         self.recorder.record(record);
         if let Some(reply) = reply(end) {
             self.ended += 1;

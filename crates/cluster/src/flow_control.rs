@@ -17,6 +17,9 @@ use blis_workload::RequestEnd;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
+/// Ticks in which nothing happens before nothing ever will.
+const TICKS_IN_VAIN: u64 = 1_000;
+
 /// Why a request leaves the queue by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expiry {
@@ -55,6 +58,8 @@ pub(crate) struct FlowControl {
     fairness: Box<dyn Fairness>,
     usage_limit: Box<dyn UsageLimit>,
     tick_at: Option<Tick>,
+    /// Ticks since anything else happened.
+    ticks_in_vain: u64,
     expiries: TimerQueue<(u64, Expiry)>,
     evictions: VecDeque<(Tick, EvictionKey, u32)>,
     /// Sheddable requests at the instances, by order of eviction.
@@ -88,6 +93,7 @@ impl FlowControl {
             plan: flow_control.clone(),
             max_num_seqs: plan.instance.max_num_seqs,
             tick_at: None,
+            ticks_in_vain: 0,
             expiries: TimerQueue::default(),
             evictions: VecDeque::new(),
             evictable: BTreeMap::new(),
@@ -223,9 +229,18 @@ impl Cluster<'_> {
 
     /// The time between two attempts is over.
     pub(crate) fn dispatch_tick(&mut self, now: Tick) {
+        let waiting = self.flow().queue.len();
         self.try_to_dispatch(now);
+        let nothing_else_is_due = self.nothing_but_ticks_is_due();
+        let oldest_signal = self.plan.snapshot_refresh_interval + self.patience_of_scaler();
         let flow = self.flow();
-        flow.tick_at = (!flow.queue.is_empty()).then(|| now + flow.plan.tick);
+        let in_vain = nothing_else_is_due && flow.queue.len() == waiting && flow.evictions.is_empty();
+        flow.ticks_in_vain = if in_vain { flow.ticks_in_vain + 1 } else { 0 };
+        // Whoever waits now waits for ever: nothing moves, and everybody has seen that.
+        let is_stuck = flow.ticks_in_vain > TICKS_IN_VAIN
+            && flow.ticks_in_vain.saturating_mul(flow.plan.tick.as_us() as u64)
+                > oldest_signal.as_us() as u64;
+        flow.tick_at = (!flow.queue.is_empty() && !is_stuck).then(|| now + flow.plan.tick);
     }
 
     /// A request has waited for too long, or until its client gave up.

@@ -12,13 +12,14 @@ mod prefix_index;
 mod requests;
 mod routing;
 mod run;
+mod scaling;
 mod signals;
 
 pub mod plan;
 
 pub use observer::{Observer, Progress};
 pub use plan::{
-    AdmissionPlan, Detail, DisaggregationPlan, FlowControlPlan, InstanceKind, Plan, PoolSizes, RoutingPlan,
-    TracePlan, TransferPlan, Workload,
+    AdmissionPlan, AutoscalerPlan, Delay, Detail, DisaggregationPlan, ElasticPlan, FlowControlPlan,
+    InstanceKind, NodePool, Plan, PoolSizes, RoutingPlan, TracePlan, TransferPlan, Workload,
 };
 pub use run::{run, run_observed, run_with_progress};

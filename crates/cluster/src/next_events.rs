@@ -19,6 +19,18 @@ impl NextEvents {
         Self { leaves, nodes: vec![Tick::MAX; 2 * leaves] }
     }
 
+    /// One more instance, without an event; there are `instances` with it.
+    pub(crate) fn make_room_for(&mut self, instances: usize) {
+        if instances <= self.leaves {
+            return;
+        }
+        let mut wider = Self::new(instances);
+        for instance in 0..self.leaves {
+            wider.set(instance, self.at(instance));
+        }
+        *self = wider;
+    }
+
     /// When the instance's next event is due; [`Tick::MAX`] = never.
     #[inline]
     pub(crate) fn at(&self, instance: usize) -> Tick {

@@ -7,8 +7,8 @@ use blis_metrics::{SloTargets, saturation};
 use blis_policy::Configured;
 use blis_policy::priority::SloTable;
 use blis_policy::registry::{
-    MakeAdmission, MakeDecider, MakeDetector, MakeEncodeDecider, MakeFairness, MakeOrder, MakeRouter,
-    MakeUsageLimit, Scorers,
+    MakeAdmission, MakeAutoscaler, MakeDecider, MakeDetector, MakeEncodeDecider, MakeFairness, MakeOrder,
+    MakeRouter, MakeUsageLimit, Scorers,
 };
 use blis_workload::RequestSource;
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ pub struct Plan {
     pub admission_latency: Tick,
     /// Instances of their own for prompts and for answers, if there are.
     pub disaggregation: Option<DisaggregationPlan>,
+    /// How instances come and go, if they do. Not together with pools.
+    pub elastic: Option<ElasticPlan>,
     /// Where requests wait between admission and routing, if they do.
     pub flow_control: Option<FlowControlPlan>,
     /// Who serves a request.
@@ -117,6 +119,70 @@ pub struct TransferPlan {
     pub block_bytes: f64,
     /// Whether transfers share the bandwidth.
     pub contention: bool,
+}
+
+/// Instances that come and go, on nodes that there are so many of.
+#[derive(Clone, Debug)]
+pub struct ElasticPlan {
+    /// GPU type of instances that are not on a node.
+    pub gpu: String,
+    /// GPUs per instance; above zero.
+    pub tp: u32,
+    /// Nodes by kind, in order of preference; without any, instances need none.
+    pub node_pools: Vec<NodePool>,
+    /// From the time that an instance has its GPUs until it takes requests.
+    pub loading_delay: Delay,
+    /// Whether those that are there at first take requests at once.
+    pub warm_start: bool,
+    /// Who decides how many there are; `None` = they stay.
+    pub autoscaler: Option<AutoscalerPlan>,
+}
+
+/// Nodes of one kind.
+#[derive(Clone, Debug)]
+pub struct NodePool {
+    /// GPU type.
+    pub gpu: String,
+    /// GPUs of each node; above zero.
+    pub gpus_per_node: u32,
+    /// Nodes that are there at first.
+    pub nodes: u32,
+    /// Most nodes that there may be.
+    pub max_nodes: u32,
+    /// From the wish for another node until it is there.
+    pub provisioning_delay: Delay,
+    /// What a node costs.
+    pub cost_per_hour: f64,
+    /// What an instance on it is built from.
+    pub kind: InstanceKind,
+}
+
+/// A delay that may vary: normally distributed, at least 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Delay {
+    /// Its mean, seconds.
+    pub mean_s: f64,
+    /// Its standard deviation, seconds; 0 = it is always the mean.
+    pub std_dev_s: f64,
+}
+
+/// Who decides how many instances there are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AutoscalerPlan {
+    /// The policy.
+    pub policy: Configured<MakeAutoscaler>,
+    /// Time between two looks; above zero.
+    pub interval: Tick,
+    /// How long a wish for more must last.
+    pub up_window: Tick,
+    /// How long a wish for fewer must last.
+    pub down_window: Tick,
+    /// From a decision until it happens.
+    pub actuation_delay: Delay,
+    /// Fewest replicas that stay.
+    pub min_replicas: u32,
+    /// Most replicas.
+    pub max_replicas: u32,
 }
 
 /// A description of traffic that can be streamed any number of times.

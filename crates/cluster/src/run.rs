@@ -14,6 +14,7 @@ use crate::observer::{Observer, Progress, ProgressOnly};
 use crate::plan::{AdmissionPlan, Detail, Plan};
 use crate::requests::Requests;
 use crate::routing::{Pool, Routers};
+use crate::scaling::Scaler;
 use crate::signals::Signals;
 use blis_engine::{Ended, Instance};
 use blis_kernel::{InstanceId, Tick, TimerQueue};
@@ -50,6 +51,7 @@ pub fn run_observed(plan: &Plan, observer: &mut dyn Observer) -> Outcome {
 /// What the gateway does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
+    Loaded,
     Arrival,
     Admission,
     Routing,
@@ -59,6 +61,8 @@ enum Stage {
     TransferEnd,
     Expiry,
     DispatchTick,
+    ScalingTick,
+    Scaling,
 }
 
 /// What requests of one set of labels have in common for the gateway.
@@ -80,13 +84,16 @@ pub(crate) struct Cluster<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) observer: &'a mut dyn Observer,
     pub(crate) source: Box<dyn RequestSource>,
-    next_arrival: Option<RequestSpec>,
+    pub(crate) next_arrival: Option<RequestSpec>,
     pub(crate) follow_ups: TimerQueue<RequestSpec>,
     admissions: VecDeque<(Tick, u32)>,
     pub(crate) routings: VecDeque<(Tick, u32)>,
     pub(crate) requests: Requests,
     pub(crate) instances: Vec<Instance>,
     pub(crate) fleet: Fleet,
+    pub(crate) scaler: Option<Scaler>,
+    /// Instances that drain for ever (B3).
+    pub(crate) stuck: Vec<usize>,
     pub(crate) next_events: NextEvents,
     pub(crate) signals: Signals,
     admission: Box<dyn Admission>,
@@ -96,7 +103,7 @@ pub(crate) struct Cluster<'a> {
     /// What routers and deciders look at.
     pub(crate) reads_of_routers: Reads,
     /// What any policy looks at.
-    reads: Reads,
+    pub(crate) reads: Reads,
     pub(crate) load: LoadRule,
     pub(crate) hasher: BlockHasher,
     pub(crate) keys_are_needed: bool,
@@ -107,7 +114,7 @@ pub(crate) struct Cluster<'a> {
     pub(crate) tenants_in_flight: Vec<u32>,
     pub(crate) recorder: Recorder,
     pub(crate) decisions: Option<DecisionLog>,
-    injected: u64,
+    pub(crate) injected: u64,
     pub(crate) ended: u64,
     /// Sessions seen so far; they are numbered from zero.
     sessions: u32,
@@ -121,7 +128,7 @@ impl<'a> Cluster<'a> {
         let flow_control =
             plan.flow_control.as_ref().map(|flow_control| FlowControl::new(plan, flow_control));
         let gateway_reads = flow_control.as_ref().map_or(Reads::NONE, FlowControl::reads);
-        let decisions = DecisionLog::new(plan);
+        let mut decisions = DecisionLog::new(plan);
         let routers = Routers::new(plan, decisions.is_some());
         let disaggregation = Disaggregation::new(plan);
         let deciders_reads = disaggregation.as_ref().map_or(Reads::NONE, Disaggregation::reads);
@@ -130,8 +137,16 @@ impl<'a> Cluster<'a> {
         if let Some(log) = &decisions {
             reads = reads.union(log.reads());
         }
-        let mut instances: Vec<_> =
-            (0..plan.instances).map(|index| disaggregation::instance(plan, index)).collect();
+        let scaler = Scaler::new(plan);
+        if scaler.is_some() {
+            reads = reads.union(Reads::SNAPSHOT).union(Reads::IN_FLIGHT);
+        }
+        let (fleet, mut instances) = Fleet::new(plan);
+        if let Some(log) = &mut decisions {
+            for instance in &instances {
+                log.add_instance(instance.kv_blocks());
+            }
+        }
         if reads.cache {
             instances.iter_mut().for_each(Instance::keep_index_journal);
         }
@@ -167,7 +182,9 @@ impl<'a> Cluster<'a> {
             requests: Requests::default(),
             next_events: NextEvents::new(instances.len()),
             instances,
-            fleet: Fleet::new(plan),
+            fleet,
+            scaler,
+            stuck: Vec::new(),
             admission,
             flow_control,
             routers,
@@ -207,6 +224,7 @@ impl<'a> Cluster<'a> {
             assert!(at >= self.now, "the clock went back from {:?} to {at:?}", self.now);
             self.now = at;
             match stage {
+                Stage::Loaded => self.loaded(),
                 Stage::Arrival => self.arrive(at),
                 Stage::Admission => self.admit(at),
                 Stage::Routing => self.route(at),
@@ -216,6 +234,8 @@ impl<'a> Cluster<'a> {
                 Stage::TransferEnd => self.end_transfer(at),
                 Stage::Expiry => self.expire(at),
                 Stage::DispatchTick => self.dispatch_tick(at),
+                Stage::ScalingTick => self.scaling_tick(at),
+                Stage::Scaling => self.scale(at),
             }
             if self.injected >= told + PROGRESS_EVERY_REQUESTS {
                 told = self.injected;
@@ -248,7 +268,30 @@ impl<'a> Cluster<'a> {
                 .min((pools.next_transfer_start_at(), Stage::TransferStart))
                 .min((pools.next_transfer_end_at(), Stage::TransferEnd));
         }
+        if self.plan.elastic.is_some() {
+            next = next.min((self.fleet.next_loaded_at(), Stage::Loaded));
+        }
+        if let Some(scaler) = &self.scaler {
+            next = next
+                .min((scaler.next_tick_at(), Stage::ScalingTick))
+                .min((scaler.next_change_at(), Stage::Scaling));
+        }
         (next.0 < Tick::MAX).then_some(next)
+    }
+
+    /// Whether nothing is to come but looks of the gateway queue and the autoscaler at a cluster that stands still.
+    pub(crate) fn nothing_but_ticks_is_due(&self) -> bool {
+        let arrivals = self.next_arrival.is_none() && self.follow_ups.next_at() == Tick::MAX;
+        let at_gateway = self.admissions.is_empty() && self.routings.is_empty();
+        let timers = self.flow_control.as_ref().is_none_or(|flow| flow.next_expiry_at() == Tick::MAX);
+        let pools = self.disaggregation.as_ref().is_none_or(|pools| {
+            pools.next_prefill_routing_at() == Tick::MAX
+                && pools.next_transfer_start_at() == Tick::MAX
+                && pools.next_transfer_end_at() == Tick::MAX
+        });
+        let scaler = self.scaler.as_ref().is_none_or(|scaler| scaler.next_change_at() == Tick::MAX);
+        let fleet = self.fleet.next_loaded_at() == Tick::MAX && scaler;
+        self.next_events.first_at() == Tick::MAX && arrivals && at_gateway && timers && pools && fleet
     }
 
     fn pull_arrival(&mut self) {
@@ -441,6 +484,10 @@ impl<'a> Cluster<'a> {
         self.cut(between, RequestEnding::StillRunning);
         let all_arrived = self.next_arrival.is_none() && self.follow_ups.next_at() == Tick::MAX;
         let all_ended = self.ended == self.injected && all_arrived;
+        let deadlock = deadlock.or_else(|| {
+            let waits = !all_ended && self.plan.horizon == Tick::MAX;
+            waits.then(|| "requests wait at the gateway and no instance takes any".to_owned())
+        });
         let ending = match deadlock {
             Some(text) => RunEnding::Deadlock(text),
             None if all_ended => RunEnding::Completed,
@@ -453,6 +500,8 @@ impl<'a> Cluster<'a> {
         } else {
             Vec::new()
         };
+        let end = figures.iter().map(|figures| figures.ended_at).max().unwrap_or_default();
+        self.end_drained(end);
         let (trace, decisions) = self.decisions.map(DecisionLog::finish).unzip();
         self.recorder.finish(RunFigures {
             ending,
@@ -462,6 +511,8 @@ impl<'a> Cluster<'a> {
             trace,
             decisions: decisions.flatten(),
             splits: self.disaggregation.map(Disaggregation::finish),
+            fleet: self.fleet.figures(end),
+            instance_names: self.fleet.names(),
             prefill_instances: self.fleet.flags(Pool::Prefill),
             decode_instances: self.fleet.flags(Pool::Decode),
         })

@@ -42,6 +42,8 @@ impl Columns {
 #[derive(Debug)]
 pub(crate) struct Signals {
     pub(crate) all: Columns,
+    /// Tokens that each instance's KV cache holds, for the autoscaler.
+    pub(crate) kv_capacity_tokens: Vec<u64>,
     some: Columns,
     others: Columns,
     pub(crate) cache: PrefixIndex,
@@ -65,6 +67,7 @@ impl Signals {
     ) -> Self {
         let mut signals = Self {
             all: Columns::default(),
+            kv_capacity_tokens: Vec::new(),
             some: Columns::default(),
             others: Columns::default(),
             cache: PrefixIndex::new(instances),
@@ -82,6 +85,7 @@ impl Signals {
     /// One more instance, behind the others.
     pub(crate) fn add_instance(&mut self) {
         self.all.push_idle();
+        self.kv_capacity_tokens.push(0);
         self.refreshed_at.push(self.start_at_zero.then_some(Tick::ZERO));
         self.cache.make_room_for(self.all.instances.len());
     }
@@ -101,6 +105,11 @@ impl Signals {
         self.some.gather(&self.all, some);
         self.others.gather(&self.all, others);
         (&self.some, &self.others)
+    }
+
+    /// The set of routable instances is another one.
+    pub(crate) fn members_changed(&mut self) {
+        self.due_at = Tick::ZERO;
     }
 
     /// Whether somebody who asks now gets new queue, batch and KV figures of any routable instance.
@@ -128,6 +137,7 @@ impl Signals {
                 self.all.queue_depth[i] = instances[i].queue_depth();
                 self.all.batch_size[i] = instances[i].batch_size();
                 self.all.kv_utilization[i] = instances[i].kv_utilization();
+                self.kv_capacity_tokens[i] = instances[i].kv_tokens();
             }
             let read_at = self.refreshed_at[i].unwrap_or_default();
             self.due_at = self.due_at.min(read_at + self.refresh_interval);

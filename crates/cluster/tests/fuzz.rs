@@ -6,8 +6,8 @@
 mod support;
 
 use blis_cluster::plan::{
-    AdmissionPlan, Detail, DisaggregationPlan, FlowControlPlan, InstanceKind, Plan, PoolSizes, RoutingPlan,
-    TransferPlan, Workload,
+    AdmissionPlan, AutoscalerPlan, Delay, Detail, DisaggregationPlan, ElasticPlan, FlowControlPlan,
+    InstanceKind, NodePool, Plan, PoolSizes, RoutingPlan, TransferPlan, Workload,
 };
 use blis_cluster::run;
 use blis_engine::{Channel, CpuTierConfig, DeviceModel, InstanceConfig, OffloadConfig, OffloadTierConfig};
@@ -280,6 +280,48 @@ fn disaggregation(
     }
 }
 
+/// Instances that come and go, on nodes or without.
+fn elastic(dice: &mut Dice, config: &InstanceConfig, like: &Arc<dyn LatencyModel>) -> ElasticPlan {
+    let registry = Registry::built_in();
+    let delay = |dice: &mut Dice, mean_s: f64| Delay { mean_s, std_dev_s: dice.pick(&[0.0, mean_s]) };
+    let tp = dice.between(1, 3) as u32;
+    let node_pool = |dice: &mut Dice| NodePool {
+        gpu: dice.pick(&["A", "B"]).to_owned(),
+        gpus_per_node: dice.between(1, 8) as u32,
+        nodes: dice.between(0, 3) as u32,
+        max_nodes: dice.between(0, 5) as u32,
+        provisioning_delay: delay(dice, 0.05),
+        cost_per_hour: dice.real(0.0, 9.0),
+        kind: InstanceKind {
+            config: InstanceConfig {
+                kv_blocks: (config.kv_blocks * dice.pick(&[1, 2, 4]) as u32 / 2).max(1),
+                ..config.clone()
+            },
+            latency: like.clone(),
+        },
+    };
+    let node_pools = (0..dice.between(0, 2)).map(|_| node_pool(dice)).collect();
+    let policy = any(dice, &registry.autoscalers);
+    let policy = strict(dice, policy);
+    let interval = Tick::from_us(dice.pick(&[7_000, 100_000, 900_000]));
+    ElasticPlan {
+        gpu: "A".to_owned(),
+        tp,
+        node_pools,
+        loading_delay: delay(dice, 0.1),
+        warm_start: dice.one_in(2),
+        autoscaler: (!dice.one_in(4)).then(|| AutoscalerPlan {
+            policy,
+            interval,
+            up_window: Tick::from_us(dice.pick(&[0, 50_000])),
+            down_window: Tick::from_us(dice.pick(&[0, 200_000])),
+            actuation_delay: delay(dice, 0.02),
+            min_replicas: dice.between(0, 2) as u32,
+            max_replicas: dice.between(1, 9) as u32,
+        }),
+    }
+}
+
 /// A plan, and how long its clients wait.
 fn plan(seed: u64) -> (Plan, Option<Tick>) {
     let mut dice = Dice(GoRand::new(seed as i64));
@@ -329,6 +371,8 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
     };
     let latency = latency(dice);
     let disaggregation = dice.one_in(3).then(|| disaggregation(dice, &instance, &latency));
+    let comes_and_goes = disaggregation.is_none() && dice.one_in(3);
+    let elastic = comes_and_goes.then(|| elastic(dice, &instance, &latency));
     let delay = |dice: &mut Dice| Tick::from_us(dice.pick(&[0, 0, 0, 1, 700, 50_000]));
     let plan = Plan {
         semantics,
@@ -343,6 +387,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         instance,
         latency,
         disaggregation,
+        elastic,
         admission: admission(dice),
         flow_control: dice.one_in(3).then(|| flow_control(dice)),
         admission_latency: delay(dice),
@@ -499,7 +544,7 @@ fn check(seed: u64) {
     let named = run(&Plan { workload: with_all_blocks_named(&plan.workload), ..plan.clone() });
     assert_eq!(outcome, named, "counting blocks is the same as naming them");
 
-    if plan.instances == 1 && plan.disaggregation.is_none() {
+    if plan.instances == 1 && plan.disaggregation.is_none() && plan.elastic.is_none() {
         let registry = Registry::built_in();
         let scorers: Vec<_> =
             registry.scorers.entries().iter().map(|&scorer| (scorer.with_defaults(), 1.0)).collect();
@@ -526,16 +571,28 @@ fn check_endings(plan: &Plan, outcome: &Outcome) {
         RunEnding::Completed => assert_eq!(left, 0, "a completed run leaves nobody behind"),
         RunEnding::HorizonReached => assert!(plan.horizon < Tick::MAX, "there is no horizon"),
         RunEnding::Deadlock(text) => assert!(
-            (plan.instance.cpu_tier.is_some()
-                || plan.instance.offload.is_some()
-                || plan.disaggregation.is_some())
-                && plan.semantics.reload_without_credit,
+            nobody_may_be_left(plan)
+                || (plan.instance.cpu_tier.is_some()
+                    || plan.instance.offload.is_some()
+                    || plan.disaggregation.is_some())
+                    && plan.semantics.reload_without_credit,
             "only reloads that refused allocations leave with waiting requests, and requests that hold \
              the blocks that others wait for, may end so: {text}"
         ),
     }
     let names: std::collections::BTreeSet<_> = records(outcome).iter().map(|r| r.name.to_string()).collect();
     assert_eq!(names.len(), records(outcome).len(), "names are unique");
+}
+
+/// Whether the last instance may go, or none starts.
+fn nobody_may_be_left(plan: &Plan) -> bool {
+    plan.elastic.as_ref().is_some_and(|elastic| {
+        let all_may_go = elastic
+            .autoscaler
+            .as_ref()
+            .is_some_and(|scaler| scaler.min_replicas == 0 || plan.semantics.autoscaler_lets_everything_go);
+        all_may_go || !elastic.node_pools.is_empty()
+    })
 }
 
 /// A request's figures are in order and complete.
@@ -583,6 +640,7 @@ fn check_independence(plan: &Plan) {
         routing: support::routing("round-robin"),
         admission: support::admission("always-admit", &[]),
         disaggregation: None,
+        elastic: None,
         flow_control: None,
         admission_latency: Tick::ZERO,
         routing_latency: Tick::ZERO,

@@ -92,6 +92,8 @@ pub struct RunOptions {
     pub gateway: GatewayOptions,
     /// Instances of their own for prompts and answers.
     pub pools: PoolOptions,
+    /// Instances that come and go.
+    pub elastic: ElasticOptions,
     /// Who serves a request; default round-robin.
     pub routing_policy: Option<String>,
     /// From admission to the routing decision, µs; default 0.
@@ -135,6 +137,52 @@ pub struct RunOptions {
     pub saturation_final_window_us: Option<i64>,
     /// Keep a record of every request, not only the aggregate figures.
     pub per_request: bool,
+}
+
+/// Instances that come and go.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ElasticOptions {
+    /// Nodes by kind.
+    pub node_pools: Vec<NodePoolOptions>,
+    /// Time between two looks of the autoscaler, µs; 0 = there is none.
+    pub interval_us: Option<f64>,
+    /// Who decides; default saturation-v2.
+    pub autoscaler: Option<String>,
+    /// How long a wish for more must last, µs; default 0.
+    pub up_window_us: Option<f64>,
+    /// How long a wish for fewer must last, µs; default 0.
+    pub down_window_us: Option<f64>,
+    /// From a decision until it happens, mean and standard deviation, seconds.
+    pub actuation_delay_s: (f64, f64),
+    /// Fewest replicas; default 1.
+    pub min_replicas: Option<i64>,
+    /// Most replicas; default no limit.
+    pub max_replicas: Option<i64>,
+    /// From having GPUs until taking requests, mean and standard deviation, seconds.
+    pub loading_delay_s: (f64, f64),
+    /// Whether the first instances need not load.
+    pub warm_start: Option<bool>,
+}
+
+/// Nodes of one kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodePoolOptions {
+    /// Its name.
+    pub name: String,
+    /// GPU type.
+    pub gpu: String,
+    /// GPUs of a node.
+    pub gpus_per_node: i64,
+    /// Memory of a GPU, GiB.
+    pub gpu_memory_gib: f64,
+    /// Nodes at first.
+    pub initial_nodes: i64,
+    /// Most nodes.
+    pub max_nodes: i64,
+    /// From the wish for a node until it is there, mean and standard deviation, seconds.
+    pub provisioning_delay_s: (f64, f64),
+    /// Price of a node.
+    pub cost_per_hour: f64,
 }
 
 /// Prefill and decode on instances of their own.

@@ -2,6 +2,8 @@
 //!
 //! The parameters of policies are read from the registry: a policy that is added there has its keys here.
 
+mod elastic;
+
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
 use crate::yaml::tree::{Findings, Item, Node, Section};
@@ -10,12 +12,6 @@ use blis_policy::priority::RANK_LIMIT;
 use blis_policy::registry::{Registry, ScorerListError, Table};
 use std::collections::BTreeMap;
 
-/// Blocks of features that are not built yet.
-const LATER: [(&str, &str); 3] = [
-    ("autoscaler", "the autoscaler"),
-    ("instance_lifecycle", "the life of instances"),
-    ("node_pools", "node pools"),
-];
 /// Protects standard and critical requests when a file chooses `tier-shed` and says no more.
 const TIER_SHED: (&str, &str, f64) = ("tier-shed", "tier-shed-min-priority", 3.0);
 
@@ -86,11 +82,7 @@ impl Reader<'_, '_> {
             self.params(&mut section, &registry.usage_limits);
             section.finish(&mut self.findings);
         }
-        for (key, subject) in LATER {
-            if let Some(item) = top.take(key) {
-                item.report(&mut self.findings, format_args!("is not available yet: {subject}"));
-            }
-        }
+        elastic::read(self.options, &mut top, &mut self.findings, registry);
         top.finish(&mut self.findings);
     }
 

@@ -208,6 +208,11 @@ impl Instance {
         self.kv.capacity()
     }
 
+    /// Tokens that its KV cache holds.
+    pub fn kv_tokens(&self) -> u64 {
+        u64::from(self.kv.capacity()) * u64::from(self.config.block_tokens)
+    }
+
     /// What the latency model adds once to a request with an answer.
     pub fn post_decode_overhead(&self) -> Tick {
         self.post_decode

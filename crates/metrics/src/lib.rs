@@ -29,7 +29,7 @@ pub use distribution::Distribution;
 pub use fitness::{Fitness, FitnessWeights};
 pub use goodput::{ClassGoodput, Goodput, Latency, SloTargets, Targets};
 pub use offload::OffloadFigures;
-pub use outcome::{Anomalies, Conservation, KvFigures, Outcome, PerRequest, RunEnding};
+pub use outcome::{Anomalies, Conservation, FleetFigures, KvFigures, Outcome, PerRequest, RunEnding};
 pub use record::{Labels, RequestEnding, RequestRecord, SessionPlace};
 pub use recorder::{Options, Recorder, RunFigures};
 pub use saturation::Saturation;

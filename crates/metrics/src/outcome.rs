@@ -11,6 +11,7 @@ use crate::saturation::Saturation;
 use crate::sessions::SessionFigures;
 use crate::splits::SplitFigures;
 use crate::trace_summary::TraceSummary;
+use blis_kernel::InstanceId;
 use std::collections::BTreeMap;
 
 /// How a run ended.
@@ -150,6 +151,25 @@ pub struct KvFigures {
     pub thrashing_rate: f64,
 }
 
+/// Instances that come and go.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FleetFigures {
+    /// Instances that were asked for at first.
+    pub started: u32,
+    /// Most instances that took requests at once.
+    pub peak_replicas: u32,
+    /// Instances that were added.
+    pub scale_ups: u64,
+    /// Instances that were taken away.
+    pub scale_downs: u64,
+    /// Hours that instances had their GPUs, summed.
+    pub instance_hours: f64,
+    /// The same times their GPUs.
+    pub gpu_hours: f64,
+    /// What that costs: the instances' share of their nodes, at the nodes' price.
+    pub cost: f64,
+}
+
 /// Every request of a run, in order of arrival and then of name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PerRequest {
@@ -192,6 +212,10 @@ pub struct Outcome {
     pub saturation: Option<Saturation>,
     /// Of requests whose prompt and answer were processed by different instances, when there are any.
     pub splits: Option<SplitFigures>,
+    /// Of instances that come and go, where they do.
+    pub fleet: Option<FleetFigures>,
+    /// What the instances are called, in order.
+    pub instance_names: Vec<String>,
     /// Of sessions, when there are any.
     pub sessions: Option<SessionFigures>,
     /// Of decisions, when they were counted.
@@ -200,4 +224,11 @@ pub struct Outcome {
     pub decisions: Option<Decisions>,
     /// Every request, when they were kept.
     pub requests: Option<PerRequest>,
+}
+
+impl Outcome {
+    /// What an instance is called.
+    pub fn instance_name(&self, instance: InstanceId) -> String {
+        self.instance_names.get(instance.index()).cloned().unwrap_or_else(|| instance.to_string())
+    }
 }

@@ -8,7 +8,7 @@ use crate::goodput::{self, SloTargets};
 use crate::imbalance::head_of_line_blocking;
 use crate::inversions::Completions;
 use crate::offload::OffloadFigures;
-use crate::outcome::{Anomalies, Conservation, KvFigures, Outcome, PerRequest, RunEnding};
+use crate::outcome::{Anomalies, Conservation, FleetFigures, KvFigures, Outcome, PerRequest, RunEnding};
 use crate::record::{Labels, RequestEnding, RequestRecord};
 use crate::saturation;
 use crate::sessions::Sessions;
@@ -51,6 +51,10 @@ pub struct RunFigures {
     pub decisions: Option<Decisions>,
     /// The requests that were split, where there are pools.
     pub splits: Option<SplitTally>,
+    /// Instances that come and go, where they do.
+    pub fleet: Option<FleetFigures>,
+    /// What the instances are called, in order.
+    pub instance_names: Vec<String>,
     /// Which instances process prompts of split requests; those beyond the end do not.
     pub prefill_instances: Vec<bool>,
     /// Which instances generate their answers.
@@ -187,7 +191,8 @@ impl Recorder {
     pub fn finish(mut self, run: RunFigures) -> Outcome {
         self.conservation.injected = run.injected;
         assert!(self.conservation.holds(), "requests are not conserved: {:?}", self.conservation);
-        assert_eq!(self.tallies.len(), run.instances.len(), "figures of every instance are needed");
+        assert!(self.tallies.len() <= run.instances.len(), "figures of every instance are needed");
+        self.tallies.resize_with(run.instances.len(), Tally::default);
 
         let instances: Vec<_> =
             self.tallies.iter_mut().zip(&run.instances).map(|(t, f)| Aggregate::of_instance(t, f)).collect();
@@ -245,6 +250,8 @@ impl Recorder {
             client_side: self.client_side.figures(),
             saturation: self.options.saturation.map(|settings| saturation::detect(&records, &settings)),
             splits,
+            fleet: run.fleet,
+            instance_names: run.instance_names,
             sessions: self.sessions.figures(),
             trace: run.trace,
             decisions: run.decisions,
@@ -339,6 +346,8 @@ mod tests {
             trace: None,
             decisions: None,
             splits: None,
+            fleet: None,
+            instance_names: Vec::new(),
             prefill_instances: Vec::new(),
             decode_instances: Vec::new(),
         }

@@ -5,6 +5,7 @@
 //! over columns, never once per candidate. No view shows the output length of a request: a gateway does not know it.
 
 pub mod admission;
+pub mod autoscaling;
 pub mod disaggregation;
 pub mod encode;
 pub mod flow_control;

@@ -5,8 +5,8 @@ use crate::judgement::write_labels;
 use crate::offload;
 use blis_kernel::InstanceId;
 use blis_metrics::{
-    Aggregate, Anomalies, ClassFigures, Conservation, Distribution, Fitness, Goodput, Latency, ModelFigures,
-    Outcome, RunEnding, SessionFigures, SplitFigures, Tenants, TraceSummary,
+    Aggregate, Anomalies, ClassFigures, Conservation, Distribution, Fitness, FleetFigures, Goodput, Latency,
+    ModelFigures, Outcome, RunEnding, SessionFigures, SplitFigures, Tenants, TraceSummary,
 };
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
         o.object("requests", |o| write_conservation(o, &outcome.conservation));
         o.object("cluster", |o| write_aggregate(o, &outcome.cluster));
         o.array("instances", outcome.instances.iter().enumerate(), |o, (index, instance)| {
-            o.field("instance", InstanceId(index as u32).to_string());
+            o.field("instance", outcome.instance_name(InstanceId(index as u32)));
             write_aggregate(o, instance);
         });
         o.object("anomalies", |o| write_anomalies(o, &outcome.anomalies));
@@ -49,6 +49,9 @@ pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
         }
         if let Some(saturation) = &outcome.saturation {
             o.object("saturation", |o| write_labels(o, saturation));
+        }
+        if let Some(fleet) = &outcome.fleet {
+            o.object("fleet", |o| write_fleet(o, fleet));
         }
         if let Some(splits) = &outcome.splits {
             o.object("disaggregation", |o| write_splits(o, splits));
@@ -155,6 +158,16 @@ fn write_model(o: &mut Object<'_>, model: &ModelFigures) {
     write_distribution(o, "e2e_ms", model.e2e_us, US_PER_MS);
     o.field("requests_per_s", model.responses_per_s);
     o.field("output_tokens_per_s", model.tokens_per_s);
+}
+
+fn write_fleet(o: &mut Object<'_>, fleet: &FleetFigures) {
+    o.field("started", fleet.started);
+    o.field("peak_replicas", fleet.peak_replicas);
+    o.field("scale_ups", fleet.scale_ups);
+    o.field("scale_downs", fleet.scale_downs);
+    o.field("instance_hours", fleet.instance_hours);
+    o.field("gpu_hours", fleet.gpu_hours);
+    o.field("cost", fleet.cost);
 }
 
 fn write_splits(o: &mut Object<'_>, splits: &SplitFigures) {

@@ -16,7 +16,9 @@ pub fn metrics_file(outcome: &Outcome) -> String {
         if let Some(requests) = &outcome.requests {
             let mut registered = requests.records.iter().filter(|r| r.is_registered()).peekable();
             if registered.peek().is_some() {
-                o.array("requests", registered, |row, record| write_request(row, requests, record));
+                o.array("requests", registered, |row, record| {
+                    write_request(row, outcome, requests, record);
+                });
             }
         }
         write_judgement(o, outcome);
@@ -57,7 +59,7 @@ pub(crate) fn write_aggregate(o: &mut Object<'_>, instance_id: &str, a: &Aggrega
     o.field("timed_out_requests", a.timed_out);
 }
 
-fn write_request(o: &mut Object<'_>, all: &PerRequest, request: &RequestRecord) {
+fn write_request(o: &mut Object<'_>, outcome: &Outcome, all: &PerRequest, request: &RequestRecord) {
     let labels = &all.labels[request.labels as usize];
     let ms_or_zero = |duration: Option<Tick>| duration.map_or(0.0, Tick::as_ms);
     o.field("arrived_at", request.arrival.as_seconds());
@@ -75,7 +77,7 @@ fn write_request(o: &mut Object<'_>, all: &PerRequest, request: &RequestRecord) 
     o.text_unless_empty("slo_class", &labels.slo_class);
     o.text_unless_empty("tenant_id", &labels.tenant);
     if let Some(instance) = request.instance {
-        o.field("handled_by", instance.to_string());
+        o.field("handled_by", outcome.instance_name(instance));
     }
     if let Some(delay) = request.gateway_queue_delay.filter(|&delay| delay > Tick::ZERO) {
         o.field("gateway_queue_delay_ms", delay.as_ms());

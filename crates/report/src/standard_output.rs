@@ -6,8 +6,8 @@ use crate::metrics_file::{CLUSTER, write_aggregate};
 use crate::offload;
 use blis_kernel::InstanceId;
 use blis_metrics::{
-    Aggregate, Anomalies, ClassFigures, Distribution, Fitness, KvFigures, ModelFigures, Outcome,
-    SessionFigures, SplitFigures, Tenants, TraceSummary,
+    Aggregate, Anomalies, ClassFigures, Distribution, Fitness, FleetFigures, KvFigures, ModelFigures,
+    Outcome, SessionFigures, SplitFigures, Tenants, TraceSummary,
 };
 use std::collections::BTreeMap;
 use std::fmt::{Result, Write};
@@ -23,9 +23,10 @@ pub fn standard_output(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
 }
 
 fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> Result {
-    if outcome.instances.len() > 1 {
+    // Where instances come and go, the number at first says whether each is told of.
+    if outcome.fleet.map_or(outcome.instances.len(), |fleet| fleet.started as usize) > 1 {
         for (index, instance) in outcome.instances.iter().enumerate() {
-            write_metrics(out, &InstanceId(index as u32).to_string(), instance, None)?;
+            write_metrics(out, &outcome.instance_name(InstanceId(index as u32)), instance, None)?;
         }
     }
     write_metrics(out, CLUSTER, &outcome.cluster, Some(outcome))?;
@@ -52,6 +53,9 @@ fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> 
     }
     if let Some(sessions) = &outcome.sessions {
         write_sessions(out, sessions)?;
+    }
+    if let Some(fleet) = &outcome.fleet {
+        write_fleet(out, fleet)?;
     }
     if let Some(splits) = &outcome.splits {
         write_splits(out, splits)?;
@@ -160,6 +164,13 @@ fn write_sessions(out: &mut String, sessions: &SessionFigures) -> Result {
         writeln!(out, "  {name} mean={mean:.2} p50={p50:.2} p95={p95:.2} p99={p99:.2} ms (n={count})")?;
     }
     Ok(())
+}
+
+fn write_fleet(out: &mut String, fleet: &FleetFigures) -> Result {
+    writeln!(out, "=== Fleet ===\nPeak Replicas: {}", fleet.peak_replicas)?;
+    writeln!(out, "Scale-Ups: {}\nScale-Downs: {}", fleet.scale_ups, fleet.scale_downs)?;
+    writeln!(out, "Instance Hours: {:.4}\nGPU Hours: {:.4}", fleet.instance_hours, fleet.gpu_hours)?;
+    writeln!(out, "Cost: {:.4}", fleet.cost)
 }
 
 fn write_splits(out: &mut String, splits: &SplitFigures) -> Result {

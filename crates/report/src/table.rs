@@ -126,7 +126,7 @@ fn instances(outcome: &Outcome) -> String {
         new_table(&["instance", "done", "req/s", "tok/s", "TTFT p99 ms", "E2E p99 ms", "KV hits"]);
     for (index, instance) in outcome.instances.iter().enumerate() {
         table.add_row([
-            InstanceId(index as u32).to_string(),
+            outcome.instance_name(InstanceId(index as u32)),
             instance.completed.to_string(),
             format!("{:.2}", instance.responses_per_s),
             format!("{:.0}", instance.tokens_per_s),

@@ -121,6 +121,8 @@ impl Recording {
         let trace = self.printed("  Admitted:").map(|admitted| self.trace(admitted as u64));
         let mut outcome = recorder.finish(RunFigures {
             splits: None,
+            fleet: None,
+            instance_names: Vec::new(),
             prefill_instances: Vec::new(),
             decode_instances: Vec::new(),
             ending: RunEnding::Completed,

@@ -10,7 +10,6 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Id};
 /// What a flag belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Area {
-    Autoscaler,
     Detectors,
     Lora,
     PriorityPolicy,
@@ -20,7 +19,6 @@ enum Area {
 impl Area {
     const fn subject(self) -> &'static str {
         match self {
-            Self::Autoscaler => "the autoscaler",
             Self::Detectors => {
                 "settings of the saturation detectors of releases 0.7.11 to 0.7.15; see --saturation-config"
             }
@@ -65,7 +63,6 @@ const fn only(on: On, row: Later) -> Later {
 
 const FLAGS: &[Later] = &[
     row("priority-policy", "constant", Area::PriorityPolicy),
-    row("model-autoscaler-interval-us", "0", Area::Autoscaler),
     row("lora-config", "", Area::Lora),
     row("lora-adapter-capacity", "0", Area::Lora),
     row("lora-load-base-latency-us", "", Area::Lora),

@@ -6,8 +6,14 @@ use blis_config::options::{PoolOptions, PoolOverrides};
 use clap::{ArgAction, Args};
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Cluster: prefill and decode pools")]
+#[command(next_help_heading = "Cluster: pools and autoscaler")]
 pub(crate) struct PoolFlags {
+    /// Time between two looks of the autoscaler, µs; 0 = there is none [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    model_autoscaler_interval_us: Option<Typed<f64>>,
+    /// How many instances there should be: {autoscaler}
+    #[arg(long, value_name = "NAME")]
+    autoscaler: Option<String>,
     /// Instances that process prompts [default: 0]
     #[arg(long, value_name = "INT")]
     prefill_instances: Option<Typed<i64>>,
@@ -73,6 +79,9 @@ pub(crate) struct PoolFlags {
 
 impl PoolFlags {
     pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) {
+        let interval = findings.value("--model-autoscaler-interval-us", self.model_autoscaler_interval_us);
+        options.elastic.interval_us = interval;
+        options.elastic.autoscaler = text(self.autoscaler);
         // Zero asks for the default here, as it does for --tp and --max-model-len.
         let mut own = |name, given| findings.value(name, given).filter(|&value| value != 0);
         let prefill = PoolOverrides {

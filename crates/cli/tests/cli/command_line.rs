@@ -26,7 +26,7 @@ fn help_is_grouped_by_topic() {
     let shared = [
         "Cluster: admission and routing:",
         "Cluster: gateway queue (flow control):",
-        "Cluster: prefill and decode pools:",
+        "Cluster: pools and autoscaler:",
         "Engine:",
         "KV cache:",
         "Step times:",
@@ -123,6 +123,16 @@ fn help_shows_the_documented_flags_and_no_others() {
         "pd-transfer-bandwidth",
         "pd-transfer-base-latency",
         "pd-transfer-contention",
+        "model-autoscaler-interval-us",
+        "autoscaler",
+        "hpa-scale-down-window-s",
+        "hpa-scale-up-window-s",
+        "hpa-target-in-flight",
+        "hpa-tolerance",
+        "scale-down-boundary",
+        "scale-up-threshold",
+        "scaling-avg-input-tokens",
+        "scaling-kv-cache-threshold",
         "prefill-decode-instances",
         "prefill-hardware",
         "prefill-instances",
@@ -236,7 +246,7 @@ fn words_that_no_flag_takes_are_refused() {
 fn all_findings_come_at_once_whatever_found_them() {
     refused(
         "run --bogus 3 --rate abc --seed 5x extra --num-instances 0 --scheduler lifo \
-         --model-autoscaler-interval-us 5e6 --log loud",
+         --priority-policy slo-based --log loud",
         &[
             "--bogus",
             "--rate is \"abc\"; it must be a number",
@@ -244,7 +254,7 @@ fn all_findings_come_at_once_whatever_found_them() {
             "\"extra\"",
             "--num-instances is 0; it must be",
             "unknown scheduler \"lifo\"",
-            "--model-autoscaler-interval-us 5e6 is not available yet",
+            "--priority-policy slo-based is not available yet",
             "--log \"loud\"",
             "--model",
         ],
@@ -261,7 +271,6 @@ fn a_missing_value_is_named() {
 #[test]
 fn later_features_are_refused_by_name_with_one_line_each() {
     for (flag, subject) in [
-        ("--model-autoscaler-interval-us 5e6", "autoscaler"),
         ("--lora-config l.yaml", "LoRA adapters"),
         ("--lora-scorer-weight 1", "LoRA adapters"),
         ("--saturation-peak-ratio 3", "saturation detectors"),

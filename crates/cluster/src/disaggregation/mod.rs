@@ -6,12 +6,12 @@
 mod link;
 mod projection;
 
-use crate::plan::{DisaggregationPlan, Plan};
+use crate::plan::{DisaggregationPlan, InstanceKind, Plan};
 use crate::requests::InFlight;
 use crate::routing::{Part, Pool, request_view};
 use crate::run::Cluster;
 use crate::signals::Columns;
-use blis_engine::{Ended, Instance, Reservation};
+use blis_engine::{Ended, Reservation};
 use blis_kernel::{InstanceId, Tick};
 use blis_metrics::{RequestEnding, RequestRecord, SplitRecord, SplitTally};
 use blis_policy::disaggregation::{Decider, DeciderView, PoolView, Served, SplitTimes};
@@ -361,9 +361,9 @@ pub(crate) fn parts_can_meet(plan: &Plan) -> bool {
     shared && !plan.semantics.transfers_move_whole_prompts
 }
 
-/// An instance per place in the pools.
-pub(crate) fn instance(plan: &Plan, index: u32) -> Instance {
-    let whole = || Instance::new(plan.instance.clone(), plan.latency.clone());
+/// What the instance at a place in the pools is built from.
+pub(crate) fn kind(plan: &Plan, index: u32) -> InstanceKind {
+    let whole = || InstanceKind { config: plan.instance.clone(), latency: plan.latency.clone() };
     let Some(DisaggregationPlan { pools, prefill, decode, .. }) = &plan.disaggregation else {
         return whole();
     };
@@ -372,5 +372,5 @@ pub(crate) fn instance(plan: &Plan, index: u32) -> Instance {
         i if i < pools.prefill + pools.decode + pools.shared => decode,
         _ => return whole(),
     };
-    Instance::new(kind.config.clone(), kind.latency.clone())
+    kind.clone()
 }

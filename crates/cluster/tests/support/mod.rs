@@ -46,6 +46,7 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
         latency: Arc::new(Blackbox::new(&coefficients).expect("valid coefficients")),
         admission: admission("always-admit", &[]),
         disaggregation: None,
+        elastic: None,
         flow_control: None,
         admission_latency: Tick::ZERO,
         routing: routing("round-robin"),

@@ -79,6 +79,18 @@ impl Catalogue {
         })
     }
 
+    /// The same, with other memory of one GPU, GiB. A GPU that is not known stays so.
+    #[must_use]
+    pub fn with_gpu_memory(mut self, name: &str, memory_gib: f64) -> Self {
+        if let Ok(gpu) = self.gpu(name)
+            && memory_gib > 0.0
+        {
+            self.gpus.retain(|gpu| gpu.name != name);
+            self.gpus.push(GpuSpec { memory_gib: Some(memory_gib), ..gpu });
+        }
+        self
+    }
+
     /// Names of all GPUs, sorted.
     pub fn gpu_names(&self) -> Vec<String> {
         sorted(self.gpus.iter().map(|gpu| gpu.name.clone()).chain(embedded::gpus().map(|gpu| gpu.name)))

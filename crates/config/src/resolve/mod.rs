@@ -8,6 +8,7 @@ mod backend;
 pub(crate) mod check;
 mod cluster;
 mod decisions;
+mod elastic;
 pub mod files;
 mod kv_blocks;
 mod model;
@@ -107,6 +108,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let routing = policies.routing();
     let flow_control = policies.flow_control(semantics);
     let pools = pools::wanted(&mut policies, instances);
+    let autoscaler = elastic::autoscaler(&mut policies, semantics);
     let priorities = policies.priorities();
     let scheduler = policies.policy(&registry.schedulers, options.scheduler.as_deref()).entry.make;
     let preemption = policies.policy(&registry.preemption, options.preemption_policy.as_deref()).entry.make;
@@ -155,6 +157,9 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         offload::config(&mut check, recorded, served.kv_bytes_per_token, seed)
     });
     let pools = served.as_ref().and_then(|served| pools.machines(&mut check, &context, served));
+    let machines = served.as_ref().and_then(|served| {
+        elastic::machines(&mut check, &context, served, autoscaler.is_some(), pools.is_some())
+    });
 
     let (Some(workload), Some(served), true) = (traffic.workload, served, check.problems.is_empty()) else {
         return Err(check.problems);
@@ -184,6 +189,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         horizon,
         instances,
         disaggregation: pools.map(|pools| pools.plan(&instance)),
+        elastic: machines.map(|machines| machines.plan(&options.elastic, &instance, autoscaler)),
         instance,
         latency: served.latency,
         admission,

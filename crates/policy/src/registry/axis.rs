@@ -60,6 +60,7 @@ impl Registry {
             usage_limits,
             deciders,
             encode_deciders,
+            autoscalers,
         } = self;
         vec![
             listed(admission),
@@ -71,6 +72,7 @@ impl Registry {
             listed(scorers),
             listed(deciders),
             listed(encode_deciders),
+            listed(autoscalers),
             listed(schedulers),
             listed(preemption),
         ]

@@ -9,8 +9,8 @@ pub use axis::{Axis, Listed};
 pub use entry::{Configured, Entry, Param, ParamError, Params, Range, Setup, Table};
 pub use scorers::{DEFAULT_SCORERS, SCORING_ROUTER, ScorerListError, Scorers};
 pub use tables::{
-    MakeAdmission, MakeDecider, MakeDetector, MakeEncodeDecider, MakeFairness, MakeOrder, MakeRouter,
-    MakeScorer, MakeUsageLimit, Registry,
+    MakeAdmission, MakeAutoscaler, MakeDecider, MakeDetector, MakeEncodeDecider, MakeFairness, MakeOrder,
+    MakeRouter, MakeScorer, MakeUsageLimit, Registry,
 };
 
 use std::fmt;
@@ -70,6 +70,7 @@ mod tests {
         check(&registry.usage_limits);
         check(&registry.deciders);
         check(&registry.encode_deciders);
+        check(&registry.autoscalers);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Axis;
 use super::entry::{Setup, Table};
 use crate::admission::{self, Admission};
+use crate::autoscaling::{self, Autoscaler};
 use crate::disaggregation::{self, Decider};
 use crate::encode::{self, EncodeDecider};
 use crate::flow_control::{DispatchOrder, Fairness, UsageLimit, dispatch_order, fairness, usage_limit};
@@ -26,6 +27,8 @@ pub type MakeFairness = fn(&Setup<'_>) -> Box<dyn Fairness>;
 /// Makes a usage limit.
 pub type MakeUsageLimit = fn(&Setup<'_>) -> Box<dyn UsageLimit>;
 
+/// Makes an autoscaler.
+pub type MakeAutoscaler = fn(&Setup<'_>) -> Box<dyn Autoscaler>;
 /// Makes a decider of disaggregation.
 pub type MakeDecider = fn(&Setup<'_>) -> Box<dyn Decider>;
 /// Makes a decider of encoding.
@@ -56,6 +59,8 @@ pub struct Registry {
     pub deciders: Table<MakeDecider>,
     /// Which requests go through an encode instance.
     pub encode_deciders: Table<MakeEncodeDecider>,
+    /// How many instances there should be.
+    pub autoscalers: Table<MakeAutoscaler>,
 }
 
 impl Default for Registry {
@@ -239,6 +244,17 @@ impl Registry {
                     default: "never",
                 },
                 &[encode::always::ENTRY, encode::multimodal::ENTRY, encode::never::ENTRY],
+            ),
+            autoscalers: Table::new(
+                Axis {
+                    name: "autoscaler",
+                    flag: "autoscaler",
+                    key: Some("autoscaler.policy"),
+                    needs: "--model-autoscaler-interval-us 15000000",
+                    summary: "How many instances there should be.",
+                    default: "saturation-v2",
+                },
+                &[autoscaling::hpa::ENTRY, autoscaling::saturation_v2::ENTRY],
             ),
         }
     }
