@@ -5,6 +5,7 @@ use blis_kernel::{InstanceId, Tick};
 use blis_policy::Registry;
 use blis_policy::admission::{AdmissionView, Decision};
 use blis_policy::disaggregation::{DeciderView, PoolView};
+use blis_policy::encode::EncodeView;
 use blis_policy::flow_control::BandView;
 use blis_policy::registry::{SCORING_ROUTER, Scorers, Setup};
 use blis_policy::routing::{LoadRule, PrefixCache, PromptKeys, RequestView, RouterView};
@@ -41,6 +42,55 @@ impl Fleet {
             in_flight: &self.in_flight,
             load,
             cache: self,
+        }
+    }
+
+    fn pool(&self) -> PoolView<'_> {
+        PoolView {
+            queue_depth: &self.queue_depth,
+            batch_size: &self.batch_size,
+            kv_utilization: &self.kv_utilization,
+            in_flight: &self.in_flight,
+        }
+    }
+
+    /// The same fleet, the instance at `at` fuller by `more` requests of each kind and a tenth of its KV cache.
+    fn with_more_at(&self, at: usize, more: u32) -> Self {
+        let mut fuller = self.clone();
+        fuller.queue_depth[at] += more;
+        fuller.batch_size[at] += more;
+        fuller.in_flight[at] += more;
+        fuller.kv_utilization[at] = (fuller.kv_utilization[at] + 0.1).min(1.0);
+        fuller
+    }
+
+    /// A request at the gate at time zero.
+    fn at_the_gate(&self, input_tokens: u32, slo_rank: i32) -> AdmissionView<'_> {
+        AdmissionView {
+            now: Tick::ZERO,
+            input_tokens,
+            slo_class: "",
+            slo_rank,
+            tenant: "",
+            tenant_in_flight: 0,
+            queue_depth: &self.queue_depth,
+            batch_size: &self.batch_size,
+            kv_utilization: &self.kv_utilization,
+            in_flight: &self.in_flight,
+            load: LoadRule::InFlight,
+        }
+    }
+
+    /// A prompt that is about to be split or not, while this fleet decodes and `prefill` prefills.
+    fn prompt<'a>(&'a self, prefill: &'a Self, input_tokens: u32) -> DeciderView<'a> {
+        DeciderView {
+            now: Tick::ZERO,
+            input_tokens,
+            cached_tokens: 0,
+            transfer_time: Tick::from_us(5_000),
+            prefill: prefill.pool(),
+            decode: self.pool(),
+            chosen: 0,
         }
     }
 
@@ -109,6 +159,23 @@ proptest! {
         }
     }
 
+    /// An instance that gets fuller never scores more.
+    #[test]
+    fn a_fuller_instance_never_scores_more(fleet in fleets(), which in any::<prop::sample::Index>(), more in 1u32..50) {
+        let at = which.index(fleet.instances.len());
+        let fuller = fleet.with_more_at(at, more);
+        for scorer in Registry::built_in().scorers.entries() {
+            let params = scorer.with_defaults().params;
+            let score = |fleet: &Fleet| {
+                let mut scores = vec![f64::NAN; fleet.instances.len()];
+                let view = fleet.view(&[1, 2, 3, 4, 5, 6, 7, 8], LoadRule::QueuePlusBatchPlusInFlight);
+                (scorer.make)(&Setup::of(&params)).score(&view, &mut scores);
+                scores[at]
+            };
+            prop_assert!(score(&fleet) >= score(&fuller), "{}", scorer.name);
+        }
+    }
+
     /// Scorers alone decide: multiplying all weights by a power of two changes no choice.
     #[test]
     fn a_common_scale_of_weights_changes_no_choice(fleet in fleets(), scale in -8i32..8) {
@@ -133,19 +200,8 @@ proptest! {
                 let mut now = 0;
                 let decisions = requests.iter().map(|&(wait, input_tokens, slo_rank)| {
                     now += wait;
-                    let decision = made.admit(&AdmissionView {
-                        now: Tick::from_us(now),
-                        input_tokens,
-                        slo_class: "",
-                        slo_rank,
-                        tenant: "",
-                        tenant_in_flight: 0,
-                        queue_depth: &fleet.queue_depth,
-                        batch_size: &fleet.batch_size,
-                        kv_utilization: &fleet.kv_utilization,
-                        in_flight: &fleet.in_flight,
-                        load: LoadRule::InFlight,
-                    });
+                    let view = AdmissionView { now: Tick::from_us(now), ..fleet.at_the_gate(input_tokens, slo_rank) };
+                    let decision = made.admit(&view);
                     (decision, if decision == Decision::Reject { made.reason().into_owned() } else { String::new() })
                 });
                 decisions.collect::<Vec<_>>()
@@ -158,14 +214,31 @@ proptest! {
         }
     }
 
+    /// A more important request is let in wherever a less important one is, and into emptier instances whatever is let
+    /// into fuller ones.
+    #[test]
+    fn importance_and_room_never_turn_a_request_away(
+        fleet in fleets(), which in any::<prop::sample::Index>(), more in 1u32..50,
+        input_tokens in 1u32..20_000, rank in -5i32..5, above in 0i32..5,
+    ) {
+        let fuller = fleet.with_more_at(which.index(fleet.instances.len()), more);
+        for policy in Registry::built_in().admission.entries() {
+            let params = policy.with_defaults().params;
+            let admits = |fleet: &Fleet, rank| {
+                let view = fleet.at_the_gate(input_tokens, rank);
+                (policy.make)(&Setup::of(&params)).admit(&view) == Decision::Admit
+            };
+            prop_assert!(admits(&fleet, rank) <= admits(&fleet, rank + above), "{}: importance", policy.name);
+            prop_assert!(admits(&fuller, rank) <= admits(&fleet, rank), "{}: room", policy.name);
+        }
+    }
+
     /// Saturation is a finite number of at least 0 that never falls when an instance gets fuller.
     #[test]
-    fn saturation_never_falls_when_an_instance_gets_fuller(fleet in fleets(), which in 0usize..12, more in 1u32..50) {
-        let at = which % fleet.instances.len();
-        let mut fuller = fleet.clone();
-        fuller.queue_depth[at] += more;
-        fuller.in_flight[at] += more;
-        fuller.kv_utilization[at] = (fuller.kv_utilization[at] + 0.1).min(1.0);
+    fn saturation_never_falls_when_an_instance_gets_fuller(
+        fleet in fleets(), which in any::<prop::sample::Index>(), more in 1u32..50,
+    ) {
+        let fuller = fleet.with_more_at(which.index(fleet.instances.len()), more);
         for detector in Registry::built_in().saturation.entries() {
             let params = detector.with_defaults().params;
             let saturation = |fleet: &Fleet| {
@@ -211,24 +284,51 @@ proptest! {
     /// A decider never splits an empty prompt, unless it splits everything.
     #[test]
     fn empty_prompts_stay_whole(fleet in fleets()) {
-        let pool = PoolView {
-            queue_depth: &fleet.queue_depth,
-            batch_size: &fleet.batch_size,
-            kv_utilization: &fleet.kv_utilization,
-            in_flight: &fleet.in_flight,
-        };
         for decider in Registry::built_in().deciders.entries().iter().filter(|decider| decider.name != "always") {
             let params = decider.with_defaults().params;
-            let splits = (decider.make)(&Setup::of(&params)).splits(&DeciderView {
-                now: Tick::ZERO,
-                input_tokens: 0,
-                cached_tokens: 0,
-                transfer_time: Tick::from_us(5_000),
-                prefill: pool,
-                decode: pool,
-                chosen: 0,
-            });
+            let splits = (decider.make)(&Setup::of(&params)).splits(&fleet.prompt(&fleet, 0));
             prop_assert!(!splits, "{}", decider.name);
+        }
+    }
+
+    /// A decider decides the same in every run. One more request that waits for decode never turns a split away, one
+    /// more for prefill never brings one.
+    #[test]
+    fn queues_pull_deciders_in_one_direction_each(
+        prefill in fleets(), decode in fleets(), which in any::<prop::sample::Index>(), more in 1u32..50,
+        prompts in prop::collection::vec(0u32..2_000, 1..20),
+    ) {
+        let more_prefill = prefill.with_more_at(which.index(prefill.instances.len()), more);
+        let more_decode = decode.with_more_at(which.index(decode.instances.len()), more);
+        for decider in Registry::built_in().deciders.entries() {
+            let params = decider.with_defaults().params;
+            let decide = |prefill: &Fleet, decode: &Fleet| {
+                let mut made = (decider.make)(&Setup::of(&params));
+                prompts.iter().map(|&tokens| made.splits(&decode.prompt(prefill, tokens))).collect::<Vec<_>>()
+            };
+            let decisions = decide(&prefill, &decode);
+            let never_less = |less: &[bool], more: &[bool]| less.iter().zip(more).all(|(less, more)| less <= more);
+            prop_assert_eq!(&decisions, &decide(&prefill, &decode), "{}", decider.name);
+            prop_assert!(never_less(&decisions, &decide(&prefill, &more_decode)), "{}", decider.name);
+            prop_assert!(never_less(&decide(&more_prefill, &decode), &decisions), "{}", decider.name);
+        }
+    }
+
+    /// More media in a prompt never spares it its encoding, and an encode decider decides the same in every run.
+    #[test]
+    fn media_never_speak_against_encoding(requests in prop::collection::vec((1u32..5_000, 0.0f64..=1.0), 1..20)) {
+        for decider in Registry::built_in().encode_deciders.entries() {
+            let params = decider.with_defaults().params;
+            let decide = |more: u32| {
+                let mut made = (decider.make)(&Setup::of(&params));
+                let encodes = |&(input_tokens, share): &(u32, f64)| {
+                    let media_tokens = (f64::from(input_tokens) * share) as u32;
+                    made.encodes(&EncodeView { input_tokens, media_tokens: (media_tokens + more).min(input_tokens) })
+                };
+                requests.iter().map(encodes).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(decide(0), decide(0), "{}", decider.name);
+            prop_assert!(decide(0).iter().zip(decide(100)).all(|(&less, more)| less <= more), "{}", decider.name);
         }
     }
 }

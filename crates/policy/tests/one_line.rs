@@ -102,3 +102,15 @@ fn only_the_tables_take_an_entry() {
         assert!(takes <= allowed, "{file} takes the entry of a policy");
     }
 }
+
+/// Law: the file of a policy opens with its rule and closes with an example.
+#[test]
+fn every_policy_opens_with_its_rule_and_closes_with_an_example() {
+    for (name, file) in entries(&sources()) {
+        let text = fs::read_to_string(crates().join(&file)).expect("a source file");
+        let (code, tests) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+        assert!(code.starts_with("//! "), "{file} does not open with the rule of {name}");
+        assert!(code.contains("    formula: \""), "{file} does not give the formula of {name}");
+        assert!(tests.contains("    #[test]\n"), "{file} has no example of {name}");
+    }
+}

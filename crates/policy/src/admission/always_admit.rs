@@ -1,4 +1,6 @@
 //! Everybody is let in.
+//!
+//! `admit = yes`
 
 use super::{Admission, AdmissionView, Decision};
 use crate::Reads;

@@ -1,4 +1,6 @@
 //! Nobody is let in; for tests of what comes before the gate.
+//!
+//! `admit = no`
 
 use super::{Admission, AdmissionView, Decision};
 use crate::Reads;

@@ -45,6 +45,7 @@ impl Admission for TenantBudget {
 mod tests {
     use super::*;
     use crate::admission::{AlwaysAdmit, RejectAll, view};
+    use proptest::prelude::*;
 
     fn budget(inner: Box<dyn Admission>) -> TenantBudget {
         TenantBudget::new(inner, &BTreeMap::from([("a".to_owned(), 0.5), ("z".to_owned(), 0.0)]), 10)
@@ -70,5 +71,25 @@ mod tests {
         let mut policy = budget(Box::new(RejectAll));
         assert_eq!(policy.admit(&of("a", -1, 0)), Decision::Reject);
         assert_eq!(policy.reason(), "reject-all");
+    }
+
+    proptest! {
+        /// Law: a tenant that sends nothing but sheddable requests never has more in flight than its share and one.
+        #[test]
+        fn a_tenant_stays_within_its_share(
+            budget in 0.0f64..=1.0, capacity in 0u64..500, ends in prop::collection::vec(any::<bool>(), 0..1_000),
+        ) {
+            let budgets = BTreeMap::from([("a".to_owned(), budget)]);
+            let mut policy = TenantBudget::new(Box::new(AlwaysAdmit), &budgets, capacity);
+            let mut in_flight = 0;
+            for end in ends {
+                let share_is_left = f64::from(in_flight) <= budget * capacity as f64;
+                let decision = policy.admit(&of("a", -1, in_flight));
+                prop_assert_eq!(decision == Decision::Admit, share_is_left);
+                in_flight += u32::from(share_is_left);
+                prop_assert!(f64::from(in_flight) <= budget * capacity as f64 + 1.0);
+                in_flight -= u32::from(end && in_flight > 0);
+            }
+        }
     }
 }

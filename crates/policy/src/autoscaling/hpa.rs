@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ratio   = (requests in flight / replicas) / target
-//! desired = ceil(replicas · ratio), unless |ratio - 1| is within the tolerance
+//! desired = max(1, ceil(replicas · ratio)), or replicas if |ratio - 1| is within the tolerance
 //! ```
 //!
 //! Going down waits for the highest wish of a window, going up for the lowest of another. Replicas that load count as

@@ -1,4 +1,6 @@
 //! The last request of the batch gives way: the one admitted most recently.
+//!
+//! `victim = arg max position`
 
 use super::{PreemptionKind, PreemptionVictim, Running};
 use crate::registry::Entry;

@@ -1,5 +1,7 @@
 //! The least urgent request gives way: largest vLLM priority, among these the latest arrival, among these the one
 //! nearest the end of the batch.
+//!
+//! `victim = arg max (priority, arrival, position)`
 
 use super::{PreemptionKind, PreemptionVictim, Running};
 use crate::registry::Entry;
@@ -33,6 +35,7 @@ impl PreemptionVictim for LeastUrgent {
 mod tests {
     use super::*;
     use blis_kernel::Tick;
+    use proptest::prelude::*;
 
     fn victim(batch: &[(i32, i64)]) -> usize {
         let batch: Vec<_> =
@@ -46,5 +49,15 @@ mod tests {
         assert_eq!(victim(&[(5, 10), (5, 20), (1, 90)]), 1);
         assert_eq!(victim(&[(5, 20), (5, 20), (5, 10)]), 1);
         assert_eq!(victim(&[(1, 0)]), 0);
+    }
+
+    proptest! {
+        /// Law: nobody in the batch is less urgent than the victim, and nobody behind it is as little urgent.
+        #[test]
+        fn nobody_is_less_urgent_than_the_victim(batch in prop::collection::vec((0i32..4, 0i64..4), 1..20)) {
+            let victim = victim(&batch);
+            prop_assert!(batch[..victim].iter().all(|request| *request <= batch[victim]));
+            prop_assert!(batch[victim + 1..].iter().all(|request| *request < batch[victim]));
+        }
     }
 }

@@ -1,4 +1,6 @@
 //! The candidate with the largest load, the first of them on ties; for tests of what bad routing costs.
+//!
+//! `choice = min { i : L_i = max L }`
 
 use super::{Choice, LoadRule, Router, RouterView};
 use crate::Reads;
@@ -53,6 +55,7 @@ impl Router for AlwaysBusiest {
 mod tests {
     use super::*;
     use crate::routing::tests::Sheet;
+    use proptest::prelude::*;
 
     #[test]
     fn largest_load_wins_and_the_first_of_equals() {
@@ -60,5 +63,17 @@ mod tests {
         assert_eq!(router.route(&Sheet::worked_example().view()), Choice(0));
         assert_eq!(router.reason(), "always-busiest (load=36)");
         assert_eq!(router.route(&Sheet::idle(3).view()), Choice(0));
+    }
+
+    proptest! {
+        /// Law: nobody has more load than the chosen one, and nobody before it as much.
+        #[test]
+        fn the_chosen_one_is_the_first_of_the_busiest(loads in prop::collection::vec(0u32..5, 1..20)) {
+            let rows: Vec<_> = loads.iter().map(|&load| (load, 0, 0.0, 0, 0)).collect();
+            let mut router = AlwaysBusiest::new(LoadRule::QueuePlusBatchPlusInFlight);
+            let Choice(at) = router.route(&Sheet::from_rows(&rows).view());
+            prop_assert!(loads[..at].iter().all(|&load| load < loads[at]));
+            prop_assert!(loads[at..].iter().all(|&load| load <= loads[at]));
+        }
     }
 }

@@ -1,4 +1,6 @@
 //! The candidate with the smallest load; ties by random draw.
+//!
+//! `choice = one of { i : L_i = min L }`, each as likely; nothing is drawn for one alone.
 
 use super::{Choice, LoadRule, Router, RouterView, draw_tie};
 use crate::Reads;
@@ -57,6 +59,7 @@ impl Router for LeastLoaded {
 mod tests {
     use super::*;
     use crate::routing::tests::{Sheet, router_stream};
+    use proptest::prelude::*;
 
     fn router() -> LeastLoaded {
         LeastLoaded::new(LoadRule::QueuePlusBatchPlusInFlight, router_stream(42))
@@ -82,5 +85,21 @@ mod tests {
         let mut router = router();
         router.route(&Sheet::worked_example().view());
         assert_eq!(router.route(&Sheet::idle(4).view()), Choice(2));
+    }
+
+    proptest! {
+        /// Law: nobody has less load than the chosen one, and as much more for everybody changes no choice.
+        #[test]
+        fn only_differences_of_load_count(
+            loads in prop::collection::vec(0u32..5, 1..20), more in 0u32..100, decisions in 1usize..5,
+        ) {
+            let sheet = |more: u32| Sheet::from_rows(&loads.iter().map(|&n| (n, 0, 0.0, more, 0)).collect::<Vec<_>>());
+            let (mut plain, mut shifted) = (router(), router());
+            for _ in 0..decisions {
+                let choice = plain.route(&sheet(0).view());
+                prop_assert_eq!(Some(&loads[choice.0]), loads.iter().min());
+                prop_assert_eq!(choice, shifted.route(&sheet(more).view()));
+            }
+        }
     }
 }

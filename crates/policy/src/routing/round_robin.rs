@@ -41,6 +41,7 @@ impl Router for RoundRobin {
 mod tests {
     use super::*;
     use crate::routing::tests::Sheet;
+    use proptest::prelude::*;
 
     #[test]
     fn candidates_take_turns_and_a_change_of_their_number_shifts_the_phase() {
@@ -50,5 +51,20 @@ mod tests {
         assert_eq!(router.reason(), "round-robin[0]");
         let got: Vec<_> = [&three, &two, &two, &three].iter().map(|s| router.route(&s.view()).0).collect();
         assert_eq!(got, [1, 0, 1, 1]);
+    }
+
+    proptest! {
+        /// Law: after any number of decisions no candidate is ahead of another by more than one request.
+        #[test]
+        fn nobody_gets_two_more_than_anybody_else(candidates in 1usize..20, decisions in 0usize..100) {
+            let sheet = Sheet::idle(candidates);
+            let mut router = RoundRobin::default();
+            let mut got = vec![0; candidates];
+            for _ in 0..decisions {
+                got[router.route(&sheet.view()).0] += 1;
+            }
+            let (least, most) = (got.iter().min(), got.iter().max());
+            prop_assert!(most.zip(least).is_some_and(|(most, least)| most - least <= 1), "{got:?}");
+        }
     }
 }

@@ -47,6 +47,7 @@ impl SaturationDetector for BatchRelativeMin {
 mod tests {
     use super::*;
     use crate::saturation::tests::saturation;
+    use proptest::prelude::*;
 
     #[test]
     fn one_instance_with_room_is_enough() {
@@ -54,5 +55,16 @@ mod tests {
         assert_eq!(saturation(&mut BatchRelativeMin, &[(30, 0.1, 0), (3, 0.0, 0)]), 0.2);
         assert_eq!(saturation(&mut BatchRelativeMin, &[(30, 0.1, 0), (0, 0.95, 0)]), 1.0);
         assert_eq!(saturation(&mut BatchRelativeMin, &[]), 1.0);
+    }
+
+    proptest! {
+        /// Law: it is that of one instance alone, and no instance alone has less.
+        #[test]
+        fn the_emptiest_instance_counts_for_all(fleet in prop::collection::vec((0u32..50, 0.0f64..=1.0), 1..12)) {
+            let fleet: Vec<_> = fleet.into_iter().map(|(queue, kv)| (queue, kv, 0)).collect();
+            let all = saturation(&mut BatchRelativeMin, &fleet);
+            prop_assert!(fleet.iter().all(|&one| all <= saturation(&mut BatchRelativeMin, &[one])));
+            prop_assert!(fleet.iter().any(|&one| all == saturation(&mut BatchRelativeMin, &[one])));
+        }
     }
 }

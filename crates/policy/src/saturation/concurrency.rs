@@ -44,6 +44,7 @@ impl SaturationDetector for Concurrency {
 mod tests {
     use super::*;
     use crate::saturation::tests::{made, saturation};
+    use proptest::prelude::*;
 
     #[test]
     fn in_flight_requests_of_all_instances_share_one_limit() {
@@ -51,5 +52,21 @@ mod tests {
         assert_eq!(saturation(&mut *detector, &[(0, 0.0, 10), (0, 0.0, 0)]), 1.0);
         assert_eq!(saturation(&mut *detector, &[(9, 1.0, 1), (9, 1.0, 0)]), 0.1);
         assert_eq!(saturation(&mut *detector, &[]), 1.0);
+    }
+
+    proptest! {
+        /// Law: it does not matter where the requests are, and twice the fleet with twice the requests is as full.
+        #[test]
+        fn only_the_mean_counts(in_flight in prop::collection::vec(0u32..300, 1..12)) {
+            let mut detector = made(ENTRY, &[]);
+            let mut fleet: Vec<_> = in_flight.iter().map(|&n| (0, 0.0, n)).collect();
+            let one_way = saturation(&mut *detector, &fleet);
+            let total: u32 = in_flight.iter().sum();
+            let mut piled = vec![(0, 0.0, 0); in_flight.len()];
+            piled[0].2 = total;
+            prop_assert_eq!(one_way, saturation(&mut *detector, &piled));
+            fleet.extend_from_within(..);
+            prop_assert_eq!(one_way, saturation(&mut *detector, &fleet));
+        }
     }
 }

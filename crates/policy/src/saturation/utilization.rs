@@ -55,6 +55,7 @@ impl SaturationDetector for Utilization {
 mod tests {
     use super::*;
     use crate::saturation::tests::{made, saturation};
+    use proptest::prelude::*;
 
     #[test]
     fn each_instance_counts_by_what_is_fuller() {
@@ -62,5 +63,20 @@ mod tests {
         assert_eq!(saturation(&mut *detector, &[(5, 0.1, 0), (0, 0.8, 0)]), 1.0);
         assert_eq!(saturation(&mut *detector, &[(4, 0.1, 0), (0, 0.8, 0)]), 0.9);
         assert_eq!(saturation(&mut *detector, &[]), 1.0);
+    }
+
+    proptest! {
+        /// Law: the mean lies between the emptiest and the fullest instance.
+        #[test]
+        fn it_lies_between_the_emptiest_and_the_fullest(
+            fleet in prop::collection::vec((0u32..50, 0.0f64..=1.0), 1..12),
+        ) {
+            let mut detector = made(ENTRY, &[]);
+            let fleet: Vec<_> = fleet.into_iter().map(|(queue, kv)| (queue, kv, 0)).collect();
+            let each: Vec<_> = fleet.iter().map(|&one| saturation(&mut *detector, &[one])).collect();
+            let all = saturation(&mut *detector, &fleet);
+            let (least, most) = each.iter().fold((f64::INFINITY, 0.0_f64), |(l, m), &x| (l.min(x), m.max(x)));
+            prop_assert!(least - 1e-9 <= all && all <= most + 1e-9, "{all} of {each:?}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! First come, first served: the order of entry is kept.
 //!
+//! `a before b = a entered before b`
+//!
 //! Preempted requests are put at the front by the engine and stay there.
 
 use super::{QueueOrder, SchedulerKind, Waiting};

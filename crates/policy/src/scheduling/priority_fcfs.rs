@@ -1,4 +1,6 @@
 //! Most urgent first: vLLM priority ascending, then arrival, then name.
+//!
+//! `a before b = (priority, arrival, name) of a < (priority, arrival, name) of b`
 
 use super::{QueueOrder, SchedulerKind, Waiting, by_arrival};
 use crate::registry::Entry;

@@ -1,4 +1,6 @@
 //! Least urgent first, to show priority inversion: vLLM priority descending, then arrival, then name.
+//!
+//! `a before b = (-priority, arrival, name) of a < (-priority, arrival, name) of b`
 
 use super::{QueueOrder, SchedulerKind, Waiting, by_arrival};
 use crate::registry::Entry;

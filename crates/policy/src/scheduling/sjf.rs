@@ -1,4 +1,6 @@
 //! Shortest job first, by what is known of a job: prompt length ascending, then arrival, then name.
+//!
+//! `a before b = (input tokens, arrival, name) of a < (input tokens, arrival, name) of b`
 
 use super::{QueueOrder, SchedulerKind, Waiting, by_arrival};
 use crate::registry::Entry;

@@ -1,5 +1,7 @@
 //! First come, first served, whatever the class: one band for all.
 //!
+//! `band = 0, key = 0`
+//!
 //! Under B4 (`gateway_fifo_is_priority`) it is the same as `priority`.
 
 use super::{DispatchOrder, Priority, Queued};
@@ -35,6 +37,17 @@ impl DispatchOrder for Fifo {
 mod tests {
     use super::super::queued;
     use super::*;
+
+    #[test]
+    fn by_the_old_reading_the_band_is_the_rank() {
+        let params = ENTRY.with_defaults().params;
+        let band = |by_rank| {
+            let mut setup = crate::Setup::of(&params);
+            setup.semantics.gateway_fifo_is_priority = by_rank;
+            (ENTRY.make)(&setup).band(&queued(-3, 0, None))
+        };
+        assert_eq!((band(false), band(true)), (0, -3));
+    }
 
     #[test]
     fn classes_share_one_band() {

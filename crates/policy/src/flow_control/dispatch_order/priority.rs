@@ -1,4 +1,6 @@
 //! The most important class first, first come first served within it.
+//!
+//! `band = rank, key = 0`
 
 use super::{DispatchOrder, Queued};
 use crate::registry::{Entry, MakeOrder};

@@ -1,5 +1,6 @@
-//! The most important class first; within a flow the earliest deadline = time of joining + SLO target, requests without
-//! a target last.
+//! The most important class first; within a flow the earliest deadline, requests without a target last.
+//!
+//! `band = rank, key = time of joining + SLO target`
 
 use super::{DispatchOrder, Queued};
 use crate::registry::{Entry, MakeOrder};

@@ -1,5 +1,7 @@
 //! Tenants in turn, by name, each band with a turn of its own. After a tenant that has nothing waiting any more, the
 //! turn starts anew.
+//!
+//! `choice = (place of the tenant served last + 1) mod number of tenants`, 0 where it has no place
 
 use super::{BandView, Fairness};
 use crate::registry::{Entry, MakeFairness};

@@ -50,11 +50,27 @@ impl UsageLimit for PriorityHoldback {
 mod tests {
     use super::*;
     use crate::flow_control::usage_limit::ceilings;
+    use proptest::prelude::*;
 
     #[test]
     fn even_the_first_band_stops_below_full() {
         let mut limit = PriorityHoldback { highest: 0.75, lowest: 0.25 };
         assert_eq!(ceilings(&mut limit, 0.0, &[4, 3, -1]), [0.75, 0.5, 0.25]);
         assert_eq!(ceilings(&mut limit, 0.0, &[4]), [0.75]);
+    }
+
+    proptest! {
+        /// Laws: every ceiling lies between the two that are given, and holding more back raises none.
+        #[test]
+        fn every_ceiling_lies_between_the_two(
+            lowest in 0.01f64..=1.0, above in 0.0f64..=1.0, saturation in 0.0f64..2.0, bands in 2i32..9,
+        ) {
+            let bands: Vec<_> = (0..bands).rev().collect();
+            let highest = lowest + above * (1.0 - lowest);
+            let of = |highest| ceilings(&mut PriorityHoldback { highest, lowest }, saturation, &bands);
+            let (got, fullest) = (of(highest), of(1.0));
+            prop_assert!(got[0] == highest && got.iter().all(|&c| lowest - 1e-12 <= c && c <= highest), "{got:?}");
+            prop_assert!(got.iter().zip(&fullest).all(|(c, full)| *c <= full + 1e-12), "{got:?} {fullest:?}");
+        }
     }
 }

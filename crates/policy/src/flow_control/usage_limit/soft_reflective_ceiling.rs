@@ -48,6 +48,7 @@ impl UsageLimit for SoftReflectiveCeiling {
 mod tests {
     use super::*;
     use crate::flow_control::usage_limit::ceilings;
+    use proptest::prelude::*;
 
     #[test]
     fn at_three_fifths_the_last_of_three_bands_opens_every_second_time() {
@@ -66,5 +67,21 @@ mod tests {
         }
         assert_eq!(ceilings(&mut SoftReflectiveCeiling::default(), 1.0, &[1, 0]), [1.0, 0.0]);
         assert_eq!(ceilings(&mut SoftReflectiveCeiling::default(), 0.9, &[1]), [1.0]);
+    }
+
+    proptest! {
+        /// Law: at a steady saturation a band that is held back is opened once in every period, evenly.
+        #[test]
+        fn a_held_band_opens_at_an_even_pace(saturation in 0.51f64..0.99, periods in 1usize..5) {
+            let mut limit = SoftReflectiveCeiling::default();
+            let mut opens = || ceilings(&mut limit, saturation, &[1, 0])[1] == 1.0;
+            let period = 1 + (0..1_000).take_while(|_| !opens()).count();
+            let odds = saturation / (1.0 - saturation);
+            prop_assert!((period as f64 - odds).abs() < 0.5 + 1e-6, "{period} at odds of {odds}");
+            let opened: Vec<_> = (0..periods * period).map(|_| opens()).collect();
+            for turn in opened.chunks(period) {
+                prop_assert!(turn[period - 1] && turn.iter().filter(|&&open| open).count() == 1);
+            }
+        }
     }
 }

@@ -37,11 +37,24 @@ impl UsageLimit for StaticUsageLimit {
 mod tests {
     use super::*;
     use crate::flow_control::usage_limit::ceilings;
+    use proptest::prelude::*;
 
     #[test]
     fn three_bands_down_to_two_fifths() {
         let mut limit = StaticUsageLimit { threshold: 0.4 };
         assert_eq!(ceilings(&mut limit, 0.9, &[4, 3, -1]), [1.0, 0.7, 0.4]);
         assert_eq!(ceilings(&mut limit, 0.9, &[-1]), [1.0]);
+    }
+
+    proptest! {
+        /// Law: whatever the threshold and the saturation, from full down to the threshold in equal steps.
+        #[test]
+        fn ceilings_fall_in_equal_steps(threshold in 0.01f64..=1.0, saturation in 0.0f64..2.0, bands in 2i32..9) {
+            let bands: Vec<_> = (0..bands).rev().collect();
+            let got = ceilings(&mut StaticUsageLimit { threshold }, saturation, &bands);
+            let step = (1.0 - threshold) / (bands.len() - 1) as f64;
+            prop_assert!(got[0] == 1.0 && (got[bands.len() - 1] - threshold).abs() < 1e-12, "{got:?}");
+            prop_assert!(got.windows(2).all(|pair| (pair[0] - pair[1] - step).abs() < 1e-12), "{got:?}");
+        }
     }
 }

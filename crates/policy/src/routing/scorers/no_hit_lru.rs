@@ -83,6 +83,7 @@ impl Scorer for NoHitLru {
 mod tests {
     use super::*;
     use crate::routing::tests::Sheet;
+    use proptest::prelude::*;
 
     fn thirds(scores: &[f64]) -> Vec<f64> {
         scores.iter().map(|s| (s * 3.0).round()).collect()
@@ -125,5 +126,27 @@ mod tests {
     #[test]
     fn a_single_candidate_scores_one() {
         assert_eq!(Sheet::idle(1).scores(&mut NoHitLru::default()), [1.0]);
+    }
+
+    proptest! {
+        /// Law: whatever was routed before, n cold requests that each go where they score most reach all n candidates.
+        #[test]
+        fn cold_requests_reach_everybody_in_turn(n in 1usize..9, before in prop::collection::vec(0u32..8, 0..20)) {
+            let sheet = Sheet::idle(n);
+            let mut scorer = NoHitLru::default();
+            let mut choose = |chosen: Option<usize>| {
+                let scores = sheet.scores(&mut scorer);
+                let best = scores.iter().position(|&score| score == 1.0).expect("somebody is first");
+                let chosen = chosen.unwrap_or(best);
+                scorer.observe(&sheet.view().request, InstanceId(chosen as u32));
+                chosen
+            };
+            for chosen in before {
+                choose(Some(chosen as usize % n));
+            }
+            let mut reached: Vec<_> = (0..n).map(|_| choose(None)).collect();
+            reached.sort_unstable();
+            prop_assert_eq!(reached, (0..n).collect::<Vec<_>>());
+        }
     }
 }

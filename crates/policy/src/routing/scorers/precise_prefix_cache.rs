@@ -42,10 +42,29 @@ impl Scorer for PrecisePrefixCache {
 mod tests {
     use super::*;
     use crate::routing::tests::Sheet;
+    use proptest::prelude::*;
 
     #[test]
     fn worked_example_and_nothing_cached() {
         assert_eq!(Sheet::worked_example().scores(&mut PrecisePrefixCache::default()), [1.0, 0.25, 0.0]);
         assert_eq!(Sheet::idle(2).scores(&mut PrecisePrefixCache::default()), [1.0, 1.0]);
+    }
+
+    proptest! {
+        /// Laws: more in the cache never scores less, somebody scores 1, and as many blocks more everywhere change
+        /// nothing.
+        #[test]
+        fn only_differences_of_cached_blocks_count(
+            mut cached in prop::collection::vec(0u32..50, 1..20), more in 0u32..50,
+        ) {
+            cached.sort_unstable();
+            let scores = |more: u32| {
+                let rows: Vec<_> = cached.iter().map(|&blocks| (0, 0, 0.0, 0, blocks + more)).collect();
+                Sheet::from_rows(&rows).scores(&mut PrecisePrefixCache::default())
+            };
+            let plain = scores(0);
+            prop_assert!(plain.is_sorted() && plain.last() == Some(&1.0), "{plain:?}");
+            prop_assert_eq!(plain, scores(more));
+        }
     }
 }

@@ -31,10 +31,26 @@ impl Scorer for QueueDepth {
 mod tests {
     use super::*;
     use crate::routing::tests::Sheet;
+    use proptest::prelude::*;
 
     #[test]
     fn worked_example_and_all_equal() {
         assert_eq!(Sheet::worked_example().scores(&mut QueueDepth), [0.0, 0.75, 1.0]);
         assert_eq!(Sheet::idle(2).scores(&mut QueueDepth), [1.0, 1.0]);
+    }
+
+    proptest! {
+        /// Laws: longer queues never score more, somebody scores 1, and as many more everywhere change nothing.
+        #[test]
+        fn only_differences_count(mut column in prop::collection::vec(0u32..50, 1..20), more in 0u32..50) {
+            column.sort_unstable();
+            let scores = |more: u32| {
+                let rows: Vec<_> = column.iter().map(|&n| (n + more, 0, 0.0, 0, 0)).collect();
+                Sheet::from_rows(&rows).scores(&mut QueueDepth)
+            };
+            let plain = scores(0);
+            prop_assert!(plain.iter().rev().is_sorted() && plain[0] == 1.0, "{plain:?}");
+            prop_assert_eq!(plain, scores(more));
+        }
     }
 }

@@ -31,10 +31,26 @@ impl Scorer for RunningRequests {
 mod tests {
     use super::*;
     use crate::routing::tests::Sheet;
+    use proptest::prelude::*;
 
     #[test]
     fn worked_example_and_all_equal() {
         assert_eq!(Sheet::worked_example().scores(&mut RunningRequests), [0.0, 4.0 / 9.0, 1.0]);
         assert_eq!(Sheet::idle(2).scores(&mut RunningRequests), [1.0, 1.0]);
+    }
+
+    proptest! {
+        /// Laws: larger batches never score more, somebody scores 1, and as many more everywhere change nothing.
+        #[test]
+        fn only_differences_count(mut column in prop::collection::vec(0u32..50, 1..20), more in 0u32..50) {
+            column.sort_unstable();
+            let scores = |more: u32| {
+                let rows: Vec<_> = column.iter().map(|&n| (0, n + more, 0.0, 0, 0)).collect();
+                Sheet::from_rows(&rows).scores(&mut RunningRequests)
+            };
+            let plain = scores(0);
+            prop_assert!(plain.iter().rev().is_sorted() && plain[0] == 1.0, "{plain:?}");
+            prop_assert_eq!(plain, scores(more));
+        }
     }
 }

@@ -39,10 +39,22 @@ impl Scorer for VllmDp {
 mod tests {
     use super::*;
     use crate::routing::tests::Sheet;
+    use proptest::prelude::*;
 
     #[test]
     fn worked_example() {
         let got = Sheet::worked_example().scores(&mut VllmDp::default());
         assert_eq!(got, [0.0, 28.0 / 41.0, 1.0]);
+    }
+
+    proptest! {
+        /// Law: four that run weigh as much as one that waits.
+        #[test]
+        fn one_that_waits_is_worth_four_that_run(rows in prop::collection::vec((0u32..50, 0u32..50), 1..20)) {
+            let waiting: Vec<_> = rows.iter().map(|&(waits, runs)| (waits, runs, 0.0, 0, 0)).collect();
+            let running: Vec<_> = rows.iter().map(|&(waits, runs)| (0, 4 * waits + runs, 0.0, 0, 0)).collect();
+            let scores = |rows: &[_]| Sheet::from_rows(rows).scores(&mut VllmDp::default());
+            prop_assert_eq!(scores(&waiting), scores(&running));
+        }
     }
 }
