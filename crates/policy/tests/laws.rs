@@ -104,14 +104,16 @@ impl Fleet {
     }
 }
 
+/// Instances that are nearly idle, half busy or full, all of a fleet alike.
 fn fleets() -> impl Strategy<Value = Fleet> {
-    let instance = (0u32..50, 0u32..257, 0.0f64..=1.0, 0u32..300, 0u32..8);
-    prop::collection::vec(instance, 1..12).prop_map(|rows| Fleet {
+    let instance = (0.0f64..50.0, 0.0f64..257.0, 0.0f64..=1.0, 0.0f64..300.0, 0u32..8);
+    let level = prop::sample::select(vec![0.02, 0.1, 1.0]);
+    (level, prop::collection::vec(instance, 1..12)).prop_map(|(level, rows)| Fleet {
         instances: (0..rows.len() as u32).map(InstanceId).collect(),
-        queue_depth: rows.iter().map(|row| row.0).collect(),
-        batch_size: rows.iter().map(|row| row.1).collect(),
-        kv_utilization: rows.iter().map(|row| row.2).collect(),
-        in_flight: rows.iter().map(|row| row.3).collect(),
+        queue_depth: rows.iter().map(|row| (row.0 * level) as u32).collect(),
+        batch_size: rows.iter().map(|row| (row.1 * level) as u32).collect(),
+        kv_utilization: rows.iter().map(|row| row.2 * level).collect(),
+        in_flight: rows.iter().map(|row| (row.3 * level) as u32).collect(),
         cached: rows.iter().map(|row| row.4).collect(),
     })
 }

@@ -12,8 +12,9 @@ fn decide(entry: &Entry<MakeAutoscaler>, variants: &[Variant]) -> Option<Scaling
     (entry.make)(&Setup::of(&params)).decide(&ScalingView { now: Tick::ZERO, variants })
 }
 
-fn replicas() -> impl Strategy<Value = Vec<Replica>> {
-    let replica = (0u64..200_000, 0.0f64..=1.0, 0u32..200, 0u32..200);
+/// Replicas of which none has more than `most` requests waiting, nor more than that running.
+fn replicas(most: u32) -> impl Strategy<Value = Vec<Replica>> {
+    let replica = (0u64..200_000, 0.0f64..=1.0, 0..=most, 0..=most);
     let replica = replica.prop_map(|(capacity_tokens, used, queue_depth, running)| Replica {
         capacity_tokens,
         used_tokens: (capacity_tokens as f64 * used) as u64,
@@ -25,8 +26,11 @@ fn replicas() -> impl Strategy<Value = Vec<Replica>> {
 
 /// Kinds of instances as the host lists them: those of which there are any, by cost.
 fn fleets() -> impl Strategy<Value = Vec<Variant>> {
-    let variant = (replicas(), 0u32..4, 0u64..200_000);
-    prop::collection::vec(variant, 0..4).prop_map(|rows| {
+    let rows = (0u32..200).prop_flat_map(|most| {
+        let variant = (replicas(most / 8), 0u32..4, 0u64..200_000);
+        prop::collection::vec(variant, 0..4)
+    });
+    rows.prop_map(|rows| {
         let rows = rows.into_iter().filter(|(replicas, pending, _)| !replicas.is_empty() || *pending > 0);
         let variant = |(i, (replicas, pending, capacity)): (usize, (Vec<Replica>, u32, u64))| Variant {
             gpu: "H100".into(),
@@ -62,7 +66,7 @@ proptest! {
     /// More to do on any instance of a fleet of one kind never brings fewer instances.
     #[test]
     fn more_to_do_never_brings_fewer_instances(
-        replicas in replicas().prop_filter("at least one", |replicas| !replicas.is_empty()),
+        replicas in (0u32..200).prop_flat_map(replicas).prop_filter("at least one", |replicas| !replicas.is_empty()),
         busier in any::<prop::sample::Index>(), more in 1u32..500, more_tokens in 0u64..100_000,
     ) {
         let fleet = |replicas: &[Replica]| [Variant {
