@@ -155,6 +155,9 @@ impl Cluster<'_> {
             batch_size: &columns.batch_size,
             kv_utilization: &columns.kv_utilization,
             in_flight: &columns.in_flight,
+            adapter_resident: self.labels[spec.labels.0 as usize]
+                .adapter
+                .map_or(&[], |adapter| &columns.adapters[adapter as usize]),
             load: self.load,
             cache,
         };
@@ -179,6 +182,7 @@ impl Cluster<'_> {
             output_tokens: if part == Part::Prefill { 0 } else { spec.output_tokens },
             max_output_tokens: i64::from(spec.max_output_tokens),
             deadline: spec.deadline,
+            adapter: self.labels[spec.labels.0 as usize].adapter,
             priority: self.labels[spec.labels.0 as usize].priority,
             keys: match shared {
                 Some(_) => BlockKeys::Leading(self.keys.as_slice().into()),

@@ -19,7 +19,8 @@ use crate::signals::Signals;
 use blis_engine::{Ended, Instance};
 use blis_kernel::{InstanceId, Tick, TimerQueue};
 use blis_metrics::{
-    InstanceFigures, OffloadFigures, Options, Outcome, Recorder, RequestEnding, RunEnding, RunFigures,
+    AdapterCounts, InstanceFigures, OffloadFigures, Options, Outcome, Recorder, RequestEnding, RunEnding,
+    RunFigures,
 };
 use blis_policy::admission::{Admission, AdmissionView, Decision, TenantBudget};
 use blis_policy::registry::Setup;
@@ -28,7 +29,7 @@ use blis_policy::scheduling::SchedulerKind;
 use blis_policy::{Params, Reads};
 use blis_workload::content::BlockHasher;
 use blis_workload::{Labels, RequestSource, RequestSpec};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Requests between two calls of the progress callback.
 const PROGRESS_EVERY_REQUESTS: u64 = 4096;
@@ -71,6 +72,8 @@ pub(crate) struct LabelFigures {
     pub(crate) rank: i32,
     pub(crate) priority: i32,
     pub(crate) is_served: bool,
+    /// Number of the LoRA adapter, if the instances know it.
+    pub(crate) adapter: Option<u32>,
     /// Number of the tenant; tenants are numbered by name.
     pub(crate) tenant: u32,
     /// Time to the first token that requests hope for.
@@ -158,6 +161,7 @@ impl<'a> Cluster<'a> {
             blocks_are_mixed: instances.first().is_some_and(Instance::mixes_blocks),
             signals: Signals::new(
                 instances.len(),
+                plan.instance.adapters.as_ref().map_or(0, |adapters| adapters.adapters.len()),
                 plan.snapshot_refresh_interval,
                 plan.cache_signal_delay,
                 plan.semantics.signals_start_at_zero,
@@ -309,10 +313,13 @@ impl<'a> Cluster<'a> {
         self.tenants_in_flight = vec![0; tenants.len()];
         let class_targets = self.plan.flow_control.as_ref().map(|flow_control| &flow_control.slo_targets);
         for labels in self.source.labels() {
+            let adapters = self.plan.instance.adapters.iter().flat_map(|adapters| &adapters.adapters);
+            let adapter = adapters.map(|adapter| &adapter.name).position(|name| *name == labels.adapter);
             let class_target = class_targets.and_then(|targets| targets.get(&labels.slo_class));
             self.labels.push(LabelFigures {
                 tenant: tenants.binary_search(&tenant_of(labels)).expect("a tenant that was listed") as u32,
                 slo_target: labels.slo_target.or(class_target.copied()),
+                adapter: adapter.map(|number| number as u32),
                 rank: self.plan.priorities.rank(&labels.slo_class),
                 priority: self.plan.priorities.priority(&labels.slo_class),
                 is_served: labels.model.is_empty() || labels.model == self.plan.model,
@@ -467,6 +474,7 @@ impl<'a> Cluster<'a> {
                 cache_hits,
                 cache_misses,
                 kv_thrashing_rate: instance.kv_thrashing_rate(),
+                adapters: adapter_counts(self.plan, instance),
                 offload: instance.offload_figures().as_ref().map(offload_figures),
                 kv_blocks: instance.kv_blocks(),
                 peak_kv_blocks: counters.peak_kv_blocks,
@@ -517,6 +525,17 @@ impl<'a> Cluster<'a> {
             decode_instances: self.fleet.flags(Pool::Decode),
         })
     }
+}
+
+/// What happened to each adapter at an instance.
+fn adapter_counts(plan: &Plan, instance: &Instance) -> BTreeMap<String, AdapterCounts> {
+    let adapters = plan.instance.adapters.iter().flat_map(|adapters| &adapters.adapters);
+    let counts = instance.adapter_figures().iter().map(|figures| AdapterCounts {
+        loads: figures.loads,
+        evictions: figures.evictions,
+        hits: figures.hits,
+    });
+    adapters.map(|adapter| adapter.name.clone()).zip(counts).collect()
 }
 
 /// What reports need of a chain of KV tiers.

@@ -13,6 +13,8 @@ pub(crate) struct Columns {
     pub(crate) queue_depth: Vec<u32>,
     pub(crate) batch_size: Vec<u32>,
     pub(crate) kv_utilization: Vec<f64>,
+    /// By adapter: at which instances it is resident.
+    pub(crate) adapters: Vec<Vec<bool>>,
 }
 
 impl Columns {
@@ -22,6 +24,7 @@ impl Columns {
         self.queue_depth.push(0);
         self.batch_size.push(0);
         self.kv_utilization.push(0.0);
+        self.adapters.iter_mut().for_each(|resident| resident.push(false));
     }
 
     /// Takes over the rows of `members`.
@@ -35,6 +38,10 @@ impl Columns {
         pick(&mut self.queue_depth, &all.queue_depth, members);
         pick(&mut self.batch_size, &all.batch_size, members);
         pick(&mut self.kv_utilization, &all.kv_utilization, members);
+        self.adapters.resize_with(all.adapters.len(), Vec::new);
+        for (resident, all) in self.adapters.iter_mut().zip(&all.adapters) {
+            pick(resident, all, members);
+        }
     }
 }
 
@@ -61,13 +68,14 @@ impl Signals {
     /// For `instances` idle instances. With `start_at_zero`, the figures count as read at time zero (B2).
     pub(crate) fn new(
         instances: usize,
+        adapters: usize,
         refresh_interval: Tick,
         cache_delay: Tick,
         start_at_zero: bool,
     ) -> Self {
         let mut signals = Self {
-            all: Columns::default(),
             kv_capacity_tokens: Vec::new(),
+            all: Columns { adapters: vec![Vec::new(); adapters], ..Columns::default() },
             some: Columns::default(),
             others: Columns::default(),
             cache: PrefixIndex::new(instances),
@@ -138,6 +146,9 @@ impl Signals {
                 self.all.batch_size[i] = instances[i].batch_size();
                 self.all.kv_utilization[i] = instances[i].kv_utilization();
                 self.kv_capacity_tokens[i] = instances[i].kv_tokens();
+                for (adapter, resident) in self.all.adapters.iter_mut().enumerate() {
+                    resident[i] = instances[i].has_adapter(adapter as u32);
+                }
             }
             let read_at = self.refreshed_at[i].unwrap_or_default();
             self.due_at = self.due_at.min(read_at + self.refresh_interval);

@@ -10,7 +10,10 @@ use blis_cluster::plan::{
     InstanceKind, NodePool, Plan, PoolSizes, RoutingPlan, TransferPlan, Workload,
 };
 use blis_cluster::run;
-use blis_engine::{Channel, CpuTierConfig, DeviceModel, InstanceConfig, OffloadConfig, OffloadTierConfig};
+use blis_engine::{
+    AdapterConfig, AdapterModel, Channel, CpuTierConfig, DeviceModel, InstanceConfig, OffloadConfig,
+    OffloadTierConfig, OverheadTier,
+};
 use blis_kernel::rng::GoRand;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 use blis_kernel::{InstanceId, Semantics, Tick};
@@ -148,6 +151,7 @@ fn client(dice: &mut Dice, index: i64, timeout: Option<Tick>, block_tokens: i64)
         tenant: dice.pick(&["", "a", "b"]).to_owned(),
         slo_class: dice.pick(&["", "critical", "standard", "batch", "background"]).to_owned(),
         model: dice.pick(&["", "", "m", "m", "m", "other"]).to_owned(),
+        adapter: dice.pick(&["", "a0", "a1", "a2"]).to_owned(),
         ..Labels::default()
     };
     let (longest_prompt, longest_answer) = (dice.pick(&[20, 200, 1_000]), dice.pick(&[2, 20, 80, 300]));
@@ -366,6 +370,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         preemption: dice.pick(&[PreemptionKind::Fcfs, PreemptionKind::Priority]),
         cpu_tier,
         offload,
+        adapters: dice.one_in(4).then(|| Arc::new(adapters(dice))),
         horizon,
         semantics,
     };
@@ -406,6 +411,24 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         detail: Detail::PerRequest,
     };
     (plan, timeout)
+}
+
+/// Up to four adapters, not all of which requests name, and fewer slots.
+fn adapters(dice: &mut Dice) -> AdapterConfig {
+    let count = dice.between(1, 4);
+    let mut adapters = Vec::new();
+    for n in 0..count {
+        adapters.push(AdapterModel {
+            name: format!("a{n}"),
+            rank: dice.pick(&[8, 16, 64]),
+            load_time: Tick::from_us(dice.pick(&[1, 2_500, 300_000])),
+        });
+    }
+    AdapterConfig {
+        adapters,
+        capacity: dice.between(1, count) as u32,
+        overhead: vec![OverheadTier { rank: 8, per_adapter: dice.pick(&[0.0, 0.1]) }],
+    }
 }
 
 /// A chain of up to two devices, for prompts of `prompt_blocks` blocks.

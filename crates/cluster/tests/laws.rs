@@ -300,6 +300,7 @@ fn bare_instance(plan: &Plan) -> (Instance, Vec<(Tick, Ended)>) {
                 output_tokens: spec.output_tokens,
                 max_output_tokens: i64::from(spec.max_output_tokens),
                 deadline: spec.deadline,
+                adapter: None,
                 priority: plan.priorities.priority(slo_class),
                 keys: BlockKeys::Listed(keys.into()),
             },

@@ -5,6 +5,7 @@ pub mod convert;
 pub mod decision_file;
 pub mod diagnostic;
 pub mod epp;
+pub mod lora_file;
 pub mod model_config;
 pub mod offload_file;
 pub mod options;

@@ -72,6 +72,9 @@ pub struct RunOptions {
     /// YAML file with a chain of tiers below the GPU; default none.
     pub kv_offload_config: Option<PathBuf>,
 
+    /// LoRA adapters.
+    pub lora: LoraOptions,
+
     /// Who may enter; default always-admit.
     pub admission_policy: Option<String>,
     /// From arrival to the admission decision, µs; default 0.
@@ -227,6 +230,23 @@ pub struct PoolOverrides {
     pub max_model_len: Option<i64>,
     /// Scorers that choose among them, `name:weight,…`.
     pub routing_scorers: Option<String>,
+}
+
+/// LoRA adapters: which there are, and what they cost where that differs from the file and the catalogue.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoraOptions {
+    /// YAML file that declares them; default none.
+    pub config: Option<PathBuf>,
+    /// How many an instance holds at once.
+    pub adapter_capacity: Option<i64>,
+    /// Fixed part of a load, µs.
+    pub load_base_latency_us: Option<f64>,
+    /// Loading bandwidth, bytes/µs.
+    pub load_bandwidth_bytes_us: Option<f64>,
+    /// GPU memory per unit of rank, bytes.
+    pub footprint_bytes_per_rank: Option<f64>,
+    /// Weight of the scorer lora-affinity beside those of weighted routing; default it is not added.
+    pub scorer_weight: Option<f64>,
 }
 
 /// The queue between admission and routing.

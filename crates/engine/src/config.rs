@@ -1,5 +1,6 @@
 //! What an instance is built from.
 
+use crate::adapters::AdapterConfig;
 use crate::kv::offload::OffloadConfig;
 use blis_kernel::{Semantics, Tick};
 use blis_policy::preemption::PreemptionKind;
@@ -29,6 +30,8 @@ pub struct InstanceConfig {
     pub cpu_tier: Option<CpuTierConfig>,
     /// The chain of tiers below the GPU, when there is one; not beside a CPU tier.
     pub offload: Option<Arc<OffloadConfig>>,
+    /// LoRA adapters, when requests may name any.
+    pub adapters: Option<Arc<AdapterConfig>>,
     /// No event after this one runs; deadlines beyond it are not scheduled.
     pub horizon: Tick,
     /// Which reading of the mechanisms.

@@ -3,6 +3,7 @@
 //! First the running requests, in batch order; then the wait queue. Running requests may evict one another for KV
 //! blocks; nobody is admitted in a step with an eviction.
 
+use crate::adapters::{self, Gate};
 use crate::instance::{Fetching, Instance, SlotRef, Step};
 use crate::kv::FetchAnswer;
 use crate::request::{Ending, Pace, Place, Remote};
@@ -37,6 +38,9 @@ impl Instance {
         if self.has_chain {
             self.kv.begin_step(now);
         }
+        if self.adapters.is_some() {
+            self.ask_for_adapter(now);
+        }
         let evicted = self.form(now);
         self.counters.queue_length_sum += self.waiting.len() as u64;
         if self.batch.is_empty() && !evicted {
@@ -56,7 +60,9 @@ impl Instance {
 
     /// What an instance does whose batch is empty although requests wait.
     fn wait(&mut self, now: Tick) -> Step {
-        if !self.has_chain {
+        // An instance that loads an adapter takes no empty steps.
+        let is_loading = self.adapter_loaded_at < Tick::MAX;
+        if !self.has_chain || (is_loading && self.semantics.waits_in_empty_steps) {
             return Step::Stalled;
         }
         let empty_step = self.latency.step_time(&Batch::default()).max(Tick::ONE);
@@ -69,6 +75,40 @@ impl Instance {
         };
         let empty_step = self.semantics.waits_in_empty_steps.then_some(empty_step);
         Step::Fetching(Fetching { since: now, until, empty_step })
+    }
+
+    /// If the request at the head of the wait queue needs an adapter that is not resident, begins to load it.
+    fn ask_for_adapter(&mut self, now: Tick) {
+        let (Some(head), Some(adapters)) = (self.waiting.front(), &mut self.adapters) else { return };
+        let slot = head.slot;
+        let adapter = self.requests[slot as usize].adapter;
+        if adapter == adapters::NONE {
+            return;
+        }
+        if let Gate::Loading { until, lapsed } = adapters.gate(now, adapter, self.batch.is_empty()) {
+            self.adapter_loaded_at = until;
+            self.requests[slot as usize].asked_for_adapter = true;
+            for waiting in self.waiting.iter().filter(|_| lapsed.is_some()) {
+                let request = &mut self.requests[waiting.slot as usize];
+                request.holds_adapter &= Some(request.adapter) != lapsed;
+            }
+        }
+    }
+
+    /// A step with adapters takes longer.
+    fn with_adapters(&mut self, base: Tick) -> Tick {
+        let Some(mut adapters) = self.adapters.take() else { return base };
+        let scheduled = self
+            .batch
+            .iter()
+            .map(|&slot| &self.requests[slot as usize])
+            .filter(|request| matches!(request.pace, Pace::Lockstep { .. }) || request.scheduled > 0);
+        let factor = adapters.step_factor(scheduled.map(|request| request.adapter));
+        self.adapters = Some(adapters);
+        if factor.is_finite() && factor > 1.0 {
+            return Tick::trunc(base.as_us() as f64 * factor).max(Tick::ONE);
+        }
+        base
     }
 
     /// Duration of the formed step according to the latency model.
@@ -108,13 +148,14 @@ impl Instance {
                 }
             }
         }
-        self.latency.step_time(&Batch {
+        let base = self.latency.step_time(&Batch {
             prefills: &self.scratch_prefills,
             decodes,
             decode_context_tokens: context,
             decode_contexts: &self.scratch_contexts,
             others: 0,
-        })
+        });
+        if self.adapters.is_some() { self.with_adapters(base) } else { base }
     }
 
     /// Forms the batch; returns whether anybody was evicted.
@@ -430,6 +471,12 @@ impl Instance {
                 passed_over += 1;
                 continue;
             }
+            if let Some(adapters) = &self.adapters {
+                let adapter = self.requests[slot as usize].adapter;
+                if adapter != adapters::NONE && !adapters.is_resident(adapter) {
+                    return;
+                }
+            }
             let granted = match self.requests[slot as usize].remote {
                 Remote::No => self.allocate_for_admission(slot, budget),
                 Remote::Waiting | Remote::Used => self.allocate_for_remote(slot, budget),
@@ -463,6 +510,14 @@ impl Instance {
             request.batch_sequence = self.next_batch_sequence;
             self.next_batch_sequence += 1;
             let decodes = start >= request.target && request.remote == Remote::Used;
+            if let Some(adapters) = &mut self.adapters
+                && request.adapter != adapters::NONE
+            {
+                adapters.touch(request.adapter);
+                if !std::mem::replace(&mut request.holds_adapter, true) {
+                    adapters.pin(request.adapter, std::mem::take(&mut request.asked_for_adapter));
+                }
+            }
             self.batch.push(slot);
             if decodes {
                 self.decode_alone(slot);

@@ -2,6 +2,7 @@
 //!
 //! At one tick: the step in flight ends, requests enter the wait queue, the next step is formed, deadlines fire.
 
+use crate::adapters::{self, AdapterFigures, Adapters};
 use crate::config::InstanceConfig;
 use crate::kv::offload::OffloadFigures;
 use crate::kv::{BlockKeys, IndexChange, KvCache};
@@ -107,6 +108,11 @@ pub struct Instance {
     /// In the step being formed blocks were short for somebody.
     pub(crate) head_was_refused: bool,
 
+    /// LoRA adapters, if there are any.
+    pub(crate) adapters: Option<Box<Adapters>>,
+    /// When the adapter that is being loaded is there.
+    pub(crate) adapter_loaded_at: Tick,
+
     pub(crate) clock: Tick,
     pub(crate) step: Step,
     entering: TimerQueue<u32>,
@@ -156,6 +162,8 @@ impl Instance {
             has_chain: config.offload.is_some(),
             fetch_found_no_room: false,
             head_was_refused: false,
+            adapters: config.adapters.clone().map(|adapters| Box::new(Adapters::new(adapters))),
+            adapter_loaded_at: Tick::MAX,
             semantics,
             config,
             latency,
@@ -249,6 +257,16 @@ impl Instance {
         self.kv.thrashing_rate()
     }
 
+    /// Whether the adapter of this number is resident.
+    pub fn has_adapter(&self, adapter: u32) -> bool {
+        self.adapters.as_ref().is_some_and(|adapters| adapters.is_resident(adapter))
+    }
+
+    /// What happened to each adapter, by number; empty without adapters.
+    pub fn adapter_figures(&self) -> &[AdapterFigures] {
+        self.adapters.as_ref().map_or(&[], |adapters| adapters.figures())
+    }
+
     /// What the chain of tiers below the GPU did, if there is one.
     pub fn offload_figures(&self) -> Option<OffloadFigures> {
         self.kv.offload_figures()
@@ -313,6 +331,7 @@ impl Instance {
             max_output: request.max_output_tokens,
             deadline: request.deadline.unwrap_or(Tick::MAX),
             priority: request.priority,
+            adapter: request.adapter.unwrap_or(adapters::NONE),
             target: u64::from(request.input_tokens),
             ..vacant_request()
         };
@@ -338,7 +357,7 @@ impl Instance {
             Step::Fetching(wait) => wait.next_step(wait.until).0,
             Step::None | Step::Stalled => Tick::MAX,
         };
-        step.min(self.entering.next_at()).min(self.deadlines.next_at())
+        step.min(self.entering.next_at()).min(self.deadlines.next_at()).min(self.adapter_loaded_at)
     }
 
     /// Runs every event before `until`, and none after the horizon. With `stop_at_end`, returns after the first event
@@ -358,8 +377,9 @@ impl Instance {
         let due = |at: Tick| at < until && at <= self.config.horizon && at < Tick::MAX;
         let entry = self.entering.next_at();
         let deadline = self.deadlines.next_at();
+        let loaded = self.adapter_loaded_at;
         match self.step {
-            Step::Running { start, end } if end <= entry && end <= deadline => {
+            Step::Running { start, end } if end <= entry && end <= loaded && end <= deadline => {
                 if !due(end) {
                     return false;
                 }
@@ -367,7 +387,7 @@ impl Instance {
                 self.settle(start, end);
                 return true;
             }
-            Step::Due(at) if at < entry && at <= deadline => {
+            Step::Due(at) if at < entry && at < loaded && at <= deadline => {
                 if !due(at) {
                     return false;
                 }
@@ -377,25 +397,30 @@ impl Instance {
             }
             Step::Fetching(wait) => {
                 let (at, empty_steps) = wait.next_step(wait.until);
-                if at < entry && at <= deadline {
+                if at < entry && at < loaded && at <= deadline {
                     if !due(at) {
                         return false;
                     }
-                    self.clock = at;
                     self.count_empty_steps(empty_steps);
-                    self.run_step(at);
+                    self.step = Step::Due(at);
                     return true;
                 }
             }
             _ => {}
         }
-        if entry <= deadline {
+        if entry <= loaded && entry <= deadline {
             if !due(entry) {
                 return false;
             }
             let (at, slot) = self.entering.pop().expect("a timer that was seen");
             self.clock = at;
             self.enqueue(at, slot);
+        } else if loaded <= deadline {
+            if !due(loaded) {
+                return false;
+            }
+            self.clock = loaded;
+            self.adapter_loaded(loaded);
         } else {
             if !due(deadline) {
                 return false;
@@ -404,6 +429,15 @@ impl Instance {
             self.time_out(at, who);
         }
         true
+    }
+
+    /// The load of an adapter is done.
+    fn adapter_loaded(&mut self, now: Tick) {
+        self.adapter_loaded_at = Tick::MAX;
+        if let Some(adapters) = &mut self.adapters {
+            adapters.loaded();
+        }
+        self.look_at_queue(now);
     }
 
     /// Section "enqueue": servability, past deadlines, the wait queue.
@@ -421,6 +455,7 @@ impl Instance {
         if unservable {
             self.counters.dropped_unservable += 1;
             self.leave(slot, Ending::Unservable, now);
+            self.look_at_queue(now);
             return;
         }
         self.counters.input_tokens += input;
@@ -433,6 +468,7 @@ impl Instance {
         if request.deadline <= now {
             self.counters.timed_out += 1;
             self.leave(slot, Ending::TimedOut, now);
+            self.look_at_queue(now);
             return;
         }
         self.join_queue(slot, now);
@@ -448,8 +484,16 @@ impl Instance {
         }
         self.stop_fetching(now);
         self.push_waiting(slot, false);
-        if matches!(self.step, Step::None | Step::Stalled) {
-            self.step = Step::Due(now);
+        self.look_at_queue(now);
+    }
+
+    /// A step starts if requests wait and none is due; one that could not start any request tries again.
+    fn look_at_queue(&mut self, now: Tick) {
+        if !self.waiting.is_empty() {
+            self.stop_fetching(now);
+            if matches!(self.step, Step::None | Step::Stalled) {
+                self.step = Step::Due(now);
+            }
         }
     }
 
@@ -593,6 +637,11 @@ impl Instance {
         if request.remote == Remote::Waiting && request.place == Place::Waiting {
             self.block_holders_waiting -= 1;
         }
+        if std::mem::take(&mut request.holds_adapter)
+            && let Some(adapters) = &mut self.adapters
+        {
+            adapters.unpin(request.adapter);
+        }
         request.place = Place::Vacant;
         request.itl = Vec::new();
         self.vacant.push(slot);
@@ -631,6 +680,9 @@ impl Instance {
         self.forward.clear();
         self.step = Step::None;
         self.kv.audit(true);
+        if let Some(adapters) = &self.adapters {
+            adapters.audit(0);
+        }
         assert_eq!(self.kv.used_blocks(), 0, "an instance without requests holds blocks");
         assert_eq!(self.lockstep.members, 0, "an instance without requests decodes");
         end
@@ -657,6 +709,9 @@ fn vacant_request() -> Request {
         max_output: 0,
         deadline: Tick::MAX,
         priority: 0,
+        adapter: adapters::NONE,
+        holds_adapter: false,
+        asked_for_adapter: false,
         target: 0,
         progress: 0,
         finish_progress: 0,

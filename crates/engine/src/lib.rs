@@ -1,9 +1,9 @@
 //! One serving instance: wait queue, batch formation, KV cache, steps.
 //!
 //! The engine knows nothing of the cluster: requests are [submitted](Instance::submit), events run up to a point in
-//! time, and requests that left are drained. LoRA adapters will stand beside [`kv`], as a gate in admission and a
-//! factor on the step time.
+//! time, and requests that left are drained.
 
+pub mod adapters;
 pub mod config;
 mod formation;
 pub mod instance;
@@ -13,6 +13,7 @@ mod remote;
 pub mod request;
 mod settle;
 
+pub use adapters::{AdapterConfig, AdapterFigures, AdapterModel, OverheadTier};
 pub use config::{CpuTierConfig, InstanceConfig};
 pub use instance::{Counters, Instance};
 pub use kv::offload::{Channel, DeviceModel, OffloadConfig, OffloadFigures, OffloadTierConfig};

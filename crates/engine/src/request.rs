@@ -20,6 +20,8 @@ pub struct Submission {
     pub max_output_tokens: i64,
     /// When its client gives up.
     pub deadline: Option<Tick>,
+    /// Its LoRA adapter, by its place in [`crate::AdapterConfig::adapters`].
+    pub adapter: Option<u32>,
     /// vLLM priority; lower is more urgent.
     pub priority: i32,
     /// How its blocks are named.
@@ -149,6 +151,12 @@ pub(crate) struct Request {
     /// [`Tick::MAX`]: its client never gives up.
     pub(crate) deadline: Tick,
     pub(crate) priority: i32,
+    /// Its LoRA adapter, or [`crate::adapters::NONE`].
+    pub(crate) adapter: u32,
+    /// Whether it keeps its adapter resident.
+    pub(crate) holds_adapter: bool,
+    /// Whether its adapter was loaded for it.
+    pub(crate) asked_for_adapter: bool,
     /// Tokens to process before the next one is generated: the prompt, plus what was generated before a preemption.
     pub(crate) target: u64,
     /// Tokens processed; in lockstep only the value at joining (see `Instance::progress`).

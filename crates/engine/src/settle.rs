@@ -53,8 +53,10 @@ impl Instance {
         if self.lockstep.log_is_long() {
             self.trim_log();
         }
-        self.step =
-            if self.batch.is_empty() && self.waiting.is_empty() { Step::None } else { Step::Due(end) };
+        // Under Q1 the load of an adapter, once done, does not wait for the step that goes on.
+        let waits_for_load = self.adapter_loaded_at < Tick::MAX && self.semantics.step_effects_at_start;
+        let is_idle = self.batch.is_empty() && (self.waiting.is_empty() || waits_for_load);
+        self.step = if is_idle { Step::None } else { Step::Due(end) };
     }
 
     /// Prompt tokens of the step; whoever has processed its whole prompt gets a token.

@@ -6,7 +6,10 @@
 mod common;
 mod naive;
 
-use blis_engine::{Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig, OffloadTierConfig};
+use blis_engine::{
+    AdapterConfig, AdapterModel, Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig,
+    OffloadTierConfig, OverheadTier,
+};
 use blis_kernel::{Semantics, Tick};
 use blis_latency::LatencyModel;
 use blis_policy::preemption::PreemptionKind;
@@ -174,6 +177,8 @@ fn case(seed: u64) -> Case {
             spread_us: dice.pick(&[1, 5, 40, 200]),
         })
     };
+    let adapters = dice.one_in(4).then(|| adapters(dice));
+    let names_adapter = dice.pick(&[1, 2, 4]);
     let gap = dice.pick(&[0, 1, 10, 10, 50, 200]);
     let grid = dice.pick(&[1, 1, 10]);
     let classes = ["", "critical", "standard", "batch", "background"];
@@ -208,6 +213,12 @@ fn case(seed: u64) -> Case {
                 (arrival_us + dice.between(0, patience)) / grid * grid
             } else {
                 0
+            },
+            adapter: match &adapters {
+                Some(config) if dice.one_in(names_adapter) => {
+                    Some(dice.between(0, config.adapters.len() as i64 - 1) as u32)
+                }
+                _ => None,
             },
         });
     }
@@ -251,6 +262,7 @@ fn case(seed: u64) -> Case {
         preemption: dice.pick(&[PreemptionKind::Fcfs, PreemptionKind::Priority]),
         cpu_tier,
         offload,
+        adapters,
         horizon: if dice.one_in(4) { Tick::from_us(dice.between(1, 2000)) } else { Tick::MAX },
         latency,
         priorities: SloTable::default(),
@@ -259,6 +271,26 @@ fn case(seed: u64) -> Case {
     let privacy = dice.pick(&[1, 2, 1000]);
     let private = (0..count).map(|_| dice.one_in(privacy)).collect();
     Case { scenario, semantics: semantics(dice), private }
+}
+
+/// Up to five adapters in fewer slots, with loads short and long compared with steps.
+fn adapters(dice: &mut Dice) -> AdapterConfig {
+    let count = dice.between(1, 5);
+    let longest = dice.pick(&[1, 30, 500]);
+    let tiers = dice.between(0, 3);
+    AdapterConfig {
+        capacity: dice.between(1, count) as u32,
+        adapters: (0..count)
+            .map(|n| AdapterModel {
+                name: format!("a{n}"),
+                rank: dice.pick(&[1, 8, 12, 16, 64]),
+                load_time: Tick::from_us(dice.between(1, longest)),
+            })
+            .collect(),
+        overhead: (0..tiers)
+            .map(|n| OverheadTier { rank: 8 << n, per_adapter: dice.pick(&[0.0, 0.1, 1.5]) })
+            .collect(),
+    }
 }
 
 /// A chain with up to two devices whose transfers are short and long compared with steps, for prompts and answers of
@@ -352,6 +384,7 @@ fn differences(scenario: &Scenario, fast: &Outcome, naive: &Outcome) -> Option<S
     compare("hits, misses", format!("{:?}", fast.hits_and_misses), format!("{:?}", naive.hits_and_misses));
     compare("thrashing", fast.thrashing_rate.to_string(), naive.thrashing_rate.to_string());
     compare("offload", format!("{:?}", fast.offload), format!("{:?}", naive.offload));
+    compare("adapters", format!("{:?}", fast.adapters), format!("{:?}", naive.adapters));
     compare("token latencies", format!("{:?}", fast.itl), format!("{:?}", naive.itl));
     compare("views", format!("{:?}", fast.views), format!("{:?}", naive.views));
     (!found.is_empty()).then(|| found.join("\n"))
@@ -398,6 +431,10 @@ fn smaller_cases(case: &Case) -> Vec<Case> {
     offer(&|case| case.scenario.cpu_tier = None);
     offer(&|case| case.scenario.offload = None);
     offer(&|case| {
+        case.scenario.adapters = None;
+        case.scenario.requests.iter_mut().for_each(|request| request.adapter = None);
+    });
+    offer(&|case| {
         if let Some(chain) = &mut case.scenario.offload {
             chain.tiers.pop();
         }
@@ -417,6 +454,7 @@ fn smaller_cases(case: &Case) -> Vec<Case> {
     });
     for r in 0..count {
         offer(&|case| case.scenario.requests[r].deadline_us = 0);
+        offer(&|case| case.scenario.requests[r].adapter = None);
         offer(&|case| case.scenario.requests[r].max_output = 0);
         offer(&|case| case.scenario.requests[r].slo_class.clear());
         offer(&|case| {

@@ -29,6 +29,7 @@ fn scenario(kv_blocks: u32, block_tokens: u32, requests: &[(i64, Runs<'_>, Runs<
         preemption: PreemptionKind::Fcfs,
         cpu_tier: None,
         offload: None,
+        adapters: None,
         horizon: Tick::MAX,
         latency: Arc::new(Linear { alpha: [0.0; 3], beta: [10.0, 0.0, 0.0], post_decode_us: 0 }),
         priorities: SloTable::default(),
@@ -43,6 +44,7 @@ fn scenario(kv_blocks: u32, block_tokens: u32, requests: &[(i64, Runs<'_>, Runs<
                 max_output: 0,
                 slo_class: String::new(),
                 deadline_us: 0,
+                adapter: None,
             })
             .collect(),
     }

@@ -1,11 +1,13 @@
 //! One instance's figures, and those of all instances together.
 
+use crate::adapters::{AdapterAggregate, AdapterCounts};
 use crate::column::DurationColumn;
 use crate::distribution::Distribution;
 use crate::offload::OffloadFigures;
 use crate::record::{RequestEnding, RequestRecord};
 use blis_kernel::stats::WeightedDurations;
 use blis_kernel::{DurationHistogram, Tick};
+use std::collections::BTreeMap;
 
 /// What an instance counted by itself, taken over when the run ends.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +37,8 @@ pub struct InstanceFigures {
     pub kv_thrashing_rate: f64,
     /// What its chain of KV tiers did, if it has one.
     pub offload: Option<OffloadFigures>,
+    /// What happened to each LoRA adapter; empty without adapters.
+    pub adapters: BTreeMap<String, AdapterCounts>,
     /// KV blocks that it has.
     pub kv_blocks: u32,
     /// Most of them in use at once.
@@ -152,6 +156,8 @@ pub struct Aggregate {
     pub cache_hit_rate: f64,
     /// Most KV blocks in use at once, as a share of an instance's blocks; of several instances the largest.
     pub peak_kv_utilization: f64,
+    /// LoRA adapters that did anything or that completed requests named.
+    pub adapters: BTreeMap<String, AdapterAggregate>,
 }
 
 impl Aggregate {

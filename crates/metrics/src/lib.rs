@@ -3,6 +3,7 @@
 //! The host hands every request to the [`Recorder`] once, when its fate is known, and ends with
 //! [`Recorder::finish`], which gives the [`Outcome`].
 
+pub mod adapters;
 pub mod aggregate;
 pub mod breakdown;
 pub mod client_side;
@@ -22,6 +23,7 @@ pub mod sessions;
 pub mod splits;
 pub mod trace_summary;
 
+pub use adapters::{AdapterAggregate, AdapterCounts};
 pub use aggregate::{Aggregate, InstanceFigures};
 pub use breakdown::{ClassFigures, ModelFigures, TenantFigures, Tenants};
 pub use client_side::ClientSide;

@@ -1,5 +1,6 @@
 //! Takes in every request once and sums up.
 
+use crate::adapters::Adapters;
 use crate::aggregate::{Aggregate, InstanceFigures, Tally};
 use crate::breakdown::Breakdown;
 use crate::client_side;
@@ -76,6 +77,7 @@ pub struct Recorder {
     goodput: goodput::Tally,
     client_side: client_side::Tally,
     sessions: Sessions,
+    adapters: Adapters,
     records: Vec<RequestRecord>,
 }
 
@@ -94,6 +96,7 @@ impl Recorder {
             tallies: vec![Tally::default(); instances],
             completions: vec![Completions::default(); instances],
             sessions: Sessions::default(),
+            adapters: Adapters::default(),
             records: Vec::new(),
         }
     }
@@ -109,6 +112,7 @@ impl Recorder {
         self.breakdown.add_labels(&labels);
         self.goodput.add_labels(&labels);
         self.client_side.add_labels(&labels);
+        self.adapters.add_labels(&labels);
         self.labels.push(labels);
     }
 
@@ -140,6 +144,7 @@ impl Recorder {
         if let Some(whole) = &mut self.whole {
             whole.add(&request);
         }
+        self.adapters.add(&request);
         if request.is_registered() {
             self.breakdown.add(&request);
             self.sessions.add(&request);
@@ -194,14 +199,15 @@ impl Recorder {
         assert!(self.tallies.len() <= run.instances.len(), "figures of every instance are needed");
         self.tallies.resize_with(run.instances.len(), Tally::default);
 
-        let instances: Vec<_> =
+        let mut instances: Vec<_> =
             self.tallies.iter_mut().zip(&run.instances).map(|(t, f)| Aggregate::of_instance(t, f)).collect();
         let whole = self.whole.unwrap_or_else(|| {
             let mut all = Tally::default();
             self.tallies.iter().for_each(|tally| all.merge(tally));
             all
         });
-        let cluster = Aggregate::of_cluster(whole, &run.instances, &instances);
+        let mut cluster = Aggregate::of_cluster(whole, &run.instances, &instances);
+        self.adapters.fill(&run.instances, &mut instances, &mut cluster);
         let splits = run.splits.and_then(|tally| {
             let (prefill, decode) = (&run.prefill_instances, &run.decode_instances);
             SplitFigures::of(tally, &instances, prefill, decode, cluster.duration_s)

@@ -22,6 +22,7 @@ struct Fleet {
     batch_size: Vec<u32>,
     kv_utilization: Vec<f64>,
     in_flight: Vec<u32>,
+    adapter_resident: Vec<bool>,
     cached: Vec<u32>,
 }
 
@@ -39,6 +40,7 @@ impl Fleet {
             kv_utilization: column(11, 1000).into_iter().map(|share| f64::from(share) / 1000.0).collect(),
             in_flight: column(13, 300),
             cached: column(17, 8),
+            adapter_resident: column(19, 2).into_iter().map(|half| half == 1).collect(),
         }
     }
 
@@ -51,6 +53,7 @@ impl Fleet {
             batch_size: &self.batch_size,
             kv_utilization: &self.kv_utilization,
             in_flight: &self.in_flight,
+            adapter_resident: &self.adapter_resident,
             load: LoadRule::InFlight,
             cache: self,
         }

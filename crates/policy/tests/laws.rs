@@ -20,6 +20,7 @@ struct Fleet {
     batch_size: Vec<u32>,
     kv_utilization: Vec<f64>,
     in_flight: Vec<u32>,
+    adapter_resident: Vec<bool>,
     cached: Vec<u32>,
 }
 
@@ -40,6 +41,7 @@ impl Fleet {
             batch_size: &self.batch_size,
             kv_utilization: &self.kv_utilization,
             in_flight: &self.in_flight,
+            adapter_resident: &self.adapter_resident,
             load,
             cache: self,
         }
@@ -106,7 +108,7 @@ impl Fleet {
 
 /// Instances that are nearly idle, half busy or full, all of a fleet alike.
 fn fleets() -> impl Strategy<Value = Fleet> {
-    let instance = (0.0f64..50.0, 0.0f64..257.0, 0.0f64..=1.0, 0.0f64..300.0, 0u32..8);
+    let instance = (0.0f64..50.0, 0.0f64..257.0, 0.0f64..=1.0, 0.0f64..300.0, 0u32..8, any::<bool>());
     let level = prop::sample::select(vec![0.02, 0.1, 1.0]);
     (level, prop::collection::vec(instance, 1..12)).prop_map(|(level, rows)| Fleet {
         instances: (0..rows.len() as u32).map(InstanceId).collect(),
@@ -115,6 +117,7 @@ fn fleets() -> impl Strategy<Value = Fleet> {
         kv_utilization: rows.iter().map(|row| row.2 * level).collect(),
         in_flight: rows.iter().map(|row| (row.3 * level) as u32).collect(),
         cached: rows.iter().map(|row| row.4).collect(),
+        adapter_resident: rows.iter().map(|row| row.5).collect(),
     })
 }
 

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files that may name policies, and why. A new policy needs none of them.
-const MAY_NAME: [(&str, &str); 4] = [
+const MAY_NAME: [(&str, &str); 5] = [
     ("config/src/epp/", "what the plugins of Endpoint Pickers are here"),
     ("config/src/policy_file.rs", "a file that chooses tier-shed without its rank gets the reference's"),
+    ("config/src/resolve/lora.rs", "the scorer that --lora-scorer-weight adds"),
     ("config/src/resolve/policies.rs", "SLO targets without the order that looks at them are told"),
     ("policy/src/registry/scorers.rs", "the scorers that hold when nobody names any"),
 ];

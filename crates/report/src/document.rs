@@ -1,5 +1,6 @@
 //! `--format json`: one document with every section. Units are part of the keys.
 
+use crate::adapters;
 use crate::json::{self, Object};
 use crate::judgement::write_labels;
 use crate::offload;
@@ -125,6 +126,7 @@ fn write_aggregate(o: &mut Object<'_>, a: &Aggregate) {
     o.field("kv_allocation_failures", a.kv_allocation_failures);
     o.field("cache_hit_rate", a.cache_hit_rate);
     o.field("peak_kv_utilization", a.peak_kv_utilization);
+    adapters::write_members(o, &a.adapters);
 }
 
 /// Writes a distribution, each figure divided by `divisor`.

@@ -14,6 +14,7 @@
 //! | [`table`] | `--format table`: for people |
 //! | [`profile_table`], [`profile_document`] | what a workload looks like, for people and for programs |
 
+mod adapters;
 mod decision_trace;
 mod document;
 mod explanation;

@@ -1,5 +1,6 @@
 //! `--metrics-path`, and the block of JSON that it shares with standard output.
 
+use crate::adapters;
 use crate::json::{self, Object};
 use crate::judgement::write_judgement;
 use crate::offload;
@@ -57,6 +58,7 @@ pub(crate) fn write_aggregate(o: &mut Object<'_>, instance_id: &str, a: &Aggrega
     o.field("dropped_unservable", a.dropped_unservable);
     o.field("length_capped_requests", a.length_capped);
     o.field("timed_out_requests", a.timed_out);
+    adapters::write_members(o, &a.adapters);
 }
 
 fn write_request(o: &mut Object<'_>, outcome: &Outcome, all: &PerRequest, request: &RequestRecord) {

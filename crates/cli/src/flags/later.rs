@@ -11,7 +11,6 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Id};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Area {
     Detectors,
-    Lora,
     PriorityPolicy,
     TokenTraces,
 }
@@ -22,7 +21,6 @@ impl Area {
             Self::Detectors => {
                 "settings of the saturation detectors of releases 0.7.11 to 0.7.15; see --saturation-config"
             }
-            Self::Lora => "LoRA adapters",
             Self::PriorityPolicy => "the per-step priority of releases up to 0.7.10",
             Self::TokenTraces => "traces with token ids of releases up to 0.6.11",
         }
@@ -63,12 +61,6 @@ const fn only(on: On, row: Later) -> Later {
 
 const FLAGS: &[Later] = &[
     row("priority-policy", "constant", Area::PriorityPolicy),
-    row("lora-config", "", Area::Lora),
-    row("lora-adapter-capacity", "0", Area::Lora),
-    row("lora-load-base-latency-us", "", Area::Lora),
-    row("lora-load-bandwidth-bytes-us", "", Area::Lora),
-    row("lora-footprint-bytes-per-rank", "", Area::Lora),
-    row("lora-scorer-weight", "", Area::Lora),
     row("saturation-threshold-ms", "", Area::Detectors),
     row("saturation-window", "", Area::Detectors),
     row("saturation-min-windows", "", Area::Detectors),

@@ -10,6 +10,7 @@ pub(crate) mod engine;
 mod findings;
 mod gateway;
 pub(crate) mod later;
+mod lora;
 pub(crate) mod model;
 pub(crate) mod output;
 pub(crate) mod policies;
@@ -40,6 +41,8 @@ pub(crate) struct SharedFlags {
     #[command(flatten)]
     kv: engine::KvFlags,
     #[command(flatten)]
+    lora: lora::LoraFlags,
+    #[command(flatten)]
     latency: model::LatencyFlags,
     #[command(flatten)]
     simulation: output::SimulationFlags,
@@ -59,6 +62,7 @@ impl SharedFlags {
         self.policy_params.fill(options, findings);
         self.engine.fill(options, findings);
         self.kv.fill(options, findings);
+        self.lora.fill(options, findings);
         self.latency.fill(options, findings);
         self.simulation.fill(options, findings);
         let decision_trace = self.decisions.fill(options, findings);

@@ -29,6 +29,7 @@ fn help_is_grouped_by_topic() {
         "Cluster: pools and autoscaler:",
         "Engine:",
         "KV cache:",
+        "LoRA adapters:",
         "Step times:",
         "Simulation:",
         "Decisions:",
@@ -161,6 +162,12 @@ fn help_shows_the_documented_flags_and_no_others() {
         "kv-transfer-bandwidth",
         "kv-transfer-base-latency",
         "kv-offload-config",
+        "lora-adapter-capacity",
+        "lora-config",
+        "lora-footprint-bytes-per-rank",
+        "lora-load-bandwidth-bytes-us",
+        "lora-load-base-latency-us",
+        "lora-scorer-weight",
         "latency-model",
         "alpha-coeffs",
         "beta-coeffs",
@@ -271,8 +278,6 @@ fn a_missing_value_is_named() {
 #[test]
 fn later_features_are_refused_by_name_with_one_line_each() {
     for (flag, subject) in [
-        ("--lora-config l.yaml", "LoRA adapters"),
-        ("--lora-scorer-weight 1", "LoRA adapters"),
         ("--saturation-peak-ratio 3", "saturation detectors"),
         ("--priority-policy slo-based", "per-step priority"),
         ("--workload traces", "not available yet"),

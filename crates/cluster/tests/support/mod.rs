@@ -40,6 +40,7 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
             preemption: PreemptionKind::Fcfs,
             cpu_tier: None,
             offload: None,
+            adapters: None,
             horizon: Tick::MAX,
             semantics: Semantics::CORRECTED,
         },

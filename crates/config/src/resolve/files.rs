@@ -47,5 +47,9 @@ pub fn inputs(options: &RunOptions) -> Vec<PathBuf> {
         (options.hardware_config.clone(), options.policy_config.clone().or(options.epp_config.clone()));
     let detectors = options.saturation_config.clone();
     let offload = options.kv_offload_config.clone();
-    [config, first, second, defaults, hardware, policies, detectors, offload].into_iter().flatten().collect()
+    let adapters = options.lora.config.clone();
+    [config, first, second, defaults, hardware, policies, detectors, offload, adapters]
+        .into_iter()
+        .flatten()
+        .collect()
 }

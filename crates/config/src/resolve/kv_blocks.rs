@@ -1,9 +1,8 @@
 //! KV blocks that fit into the GPUs' memory.
 
 use super::check::{Check, Source};
-use super::model::{Host, Wanted};
+use super::model::{Context, Host, Wanted};
 use crate::diagnostic::Diagnostic;
-use blis_kernel::Semantics;
 use blis_latency::kv_capacity::{KvCapacityError, KvCapacityInputs, TensorParallelMemory, kv_blocks};
 
 /// KV blocks when they are neither given nor computable.
@@ -12,7 +11,12 @@ pub(super) const FALLBACK_KV_BLOCKS: u32 = 1_000_000;
 pub(super) const MAX_KV_BLOCKS: u32 = 100_000_000;
 
 /// Blocks of one instance; `None` when something is wrong.
-pub(super) fn computed(check: &mut Check, wanted: &Wanted, host: &Host, semantics: Semantics) -> Option<u32> {
+pub(super) fn computed(
+    check: &mut Check,
+    context: &Context<'_>,
+    wanted: &Wanted,
+    host: &Host,
+) -> Option<u32> {
     let Host { gpu, tp, config } = host;
     let tp = *tp;
     let Some(gpu_memory_gib) = gpu.memory_gib else {
@@ -28,9 +32,9 @@ pub(super) fn computed(check: &mut Check, wanted: &Wanted, host: &Host, semantic
         dp: wanted.dp,
         block_tokens: wanted.block_tokens,
         gpu_memory_utilization: wanted.gpu_memory_utilization,
-        adapter_reserved_bytes: 0,
+        adapter_reserved_bytes: context.adapter_reserved_bytes,
     };
-    let rule = if semantics.kv_blocks_from_whole_group {
+    let rule = if context.semantics.kv_blocks_from_whole_group {
         TensorParallelMemory::WholeGroup
     } else {
         TensorParallelMemory::PerGpu

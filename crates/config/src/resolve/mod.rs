@@ -11,6 +11,7 @@ mod decisions;
 mod elastic;
 pub mod files;
 mod kv_blocks;
+mod lora;
 mod model;
 mod offload;
 mod policies;
@@ -26,6 +27,7 @@ use crate::catalogue::search::ModelHub;
 use crate::catalogue::{Catalogue, Preset};
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::{Horizon, RunOptions, Traffic};
+use crate::workload_file::AdapterReference;
 use crate::{epp, policy_file};
 use blis_cluster::{Detail, Plan, Workload};
 use blis_engine::InstanceConfig;
@@ -39,6 +41,7 @@ use model::Context;
 use policies::Policies;
 use std::borrow::Cow;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 pub(crate) use workload::Lengths;
@@ -137,6 +140,10 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let fitness = analysis::fitness(&mut check, options);
     let saturation = saturation::settings(&mut check, options);
 
+    let lora = lora::lora(&mut check, options, &catalogue);
+    let scorers = iter::once(&routing).chain(pools.routing()).map(|routing| &routing.scorers);
+    lora::warn_of_idle_scorer(&mut check, scorers, &lora);
+
     let traffic = traffic(&mut check, options, &catalogue, seed, semantics);
     let horizon = traffic.horizon;
     let slo_targets = analysis::slo_targets(&mut check, options, traffic.slo_targets);
@@ -149,14 +156,19 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         block_tokens,
         rates_of: None,
         overheads: None,
+        adapter_reserved_bytes: lora.reserved_bytes,
     };
     let served = model::served(&mut check, &context);
+    let served_model = served.as_ref().map(|served| served.model.as_str());
+    let is_replay = matches!(options.traffic, Traffic::Trace(_));
+    lora.check_references(&mut check, served_model, &traffic.adapters, is_replay);
+    let adapters = served.as_ref().and_then(|served| lora.config(&mut check, served.knows_adapter_overhead));
     let mut recorded_offload =
         offload::chosen(&mut check, options, offload_file, &traffic.trace_header, block_tokens);
     let offload = recorded_offload.as_mut().zip(served.as_ref()).and_then(|(recorded, served)| {
         offload::config(&mut check, recorded, served.kv_bytes_per_token, seed)
     });
-    let pools = served.as_ref().and_then(|served| pools.machines(&mut check, &context, served));
+    let pools = served.as_ref().and_then(|served| pools.machines(&mut check, &context, served, &lora));
     let machines = served.as_ref().and_then(|served| {
         elastic::machines(&mut check, &context, served, autoscaler.is_some(), pools.is_some())
     });
@@ -180,6 +192,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         preemption,
         cpu_tier,
         offload,
+        adapters,
         horizon,
         semantics,
     };
@@ -314,6 +327,8 @@ struct ResolvedTraffic {
     horizon: Tick,
     trace_header: TraceHeader,
     row_numbers: RowNumbers,
+    /// LoRA adapters that requests name, and where.
+    adapters: Vec<AdapterReference>,
     /// What the file that describes it says about goodput.
     slo_targets: SloTargets,
 }
@@ -328,6 +343,7 @@ impl ResolvedTraffic {
                 ..new_header(TraceMode::Generated)
             },
             row_numbers: RowNumbers::Counted,
+            adapters: Vec::new(),
             slo_targets: SloTargets::new(),
             workload: workload.map(|workload| Workload::new(move || workload.stream())),
         }
@@ -346,6 +362,7 @@ impl ResolvedTraffic {
                 mode: TraceMode::Replayed,
                 ..trace.header.clone()
             }),
+            adapters: trace.map(trace::adapters).unwrap_or_default(),
             slo_targets: trace.map(|trace| trace::slo_targets(&trace.header)).unwrap_or_default(),
             row_numbers: RowNumbers::Recorded { first_new: highest.unwrap_or(-1).saturating_add(1) },
         }
@@ -379,7 +396,10 @@ fn traffic(
             if let Some(path) = &wanted.spec {
                 let given = options.horizon.map(|_| horizon);
                 let file = workload::from_file(check, wanted, path, options.seed, given);
-                let (workload, slo_targets) = file.map(|file| (file.workload, file.slo_targets)).unzip();
+                let (adapters, file) =
+                    file.map(|file| (file.adapters, (file.workload, file.slo_targets))).unzip();
+                let adapters = adapters.unwrap_or_default();
+                let (workload, slo_targets) = file.unzip();
                 // Conversations that wait for answers send more than the bound, which counts them differently.
                 let counts = |workload: &&blis_workload::Workload| {
                     !workload.clients.iter().any(|c| c.conversation.is_some_and(|c| c.closed_loop))
@@ -388,7 +408,7 @@ fn traffic(
                 let horizon = workload.as_ref().map_or(horizon, |workload| workload.horizon);
                 let slo_targets = slo_targets.unwrap_or_default();
                 let traffic = ResolvedTraffic::synthesised(workload, requests, horizon);
-                return ResolvedTraffic { slo_targets, ..traffic };
+                return ResolvedTraffic { adapters, slo_targets, ..traffic };
             }
             let preset = |name: &str| catalogue.preset(name).map(|preset| lengths(&preset));
             let workload = workload::synthesised(check, wanted, preset, seed, horizon).workload();

@@ -33,6 +33,8 @@ pub(super) struct Context<'a> {
     pub(super) rates_of: Option<&'a str>,
     /// Overheads outside of steps of a model that has none of its own, where the cluster's model has some.
     pub(super) overheads: Option<&'a [f64]>,
+    /// GPU memory kept for LoRA adapters.
+    pub(super) adapter_reserved_bytes: i64,
 }
 
 /// What an instance runs and how long that takes.
@@ -48,6 +50,8 @@ pub(super) struct Served {
     pub(super) tp: Option<u32>,
     /// KV cache of one token on one GPU, where the model's configuration is known.
     pub(super) kv_bytes_per_token: Option<f64>,
+    /// Whether its step times know what LoRA adapters cost.
+    pub(super) knows_adapter_overhead: bool,
 }
 
 /// What the options say, once they are in range.
@@ -101,8 +105,13 @@ pub(super) fn served(check: &mut Check, context: &Context<'_>) -> Option<Served>
         }
     };
     let blocks = match wanted.total_kv_blocks {
-        Some(blocks) => blocks,
-        None => kv_blocks::computed(check, &wanted, &host, context.semantics)?,
+        Some(blocks) => {
+            if context.adapter_reserved_bytes > 0 {
+                check.warn("--total-kv-blocks is as given: the memory of LoRA adapters is not taken off");
+            }
+            blocks
+        }
+        None => kv_blocks::computed(check, context, &wanted, &host)?,
     };
     let derived = host.config.positions.max_model_len();
     Some(finish(check, wanted, latency, blocks, derived, Some(&host)))
@@ -298,7 +307,7 @@ fn blackbox(
         known_blocks.filter(|blocks| *blocks > 0).map(|blocks| blocks.min(u64::from(MAX_KV_BLOCKS)) as u32);
     let blocks = match (wanted.total_kv_blocks.or(recorded), host) {
         (Some(blocks), _) => blocks,
-        (None, Some(host)) => kv_blocks::computed(check, &wanted, host, context.semantics)?,
+        (None, Some(host)) => kv_blocks::computed(check, context, &wanted, host)?,
         (None, None) => {
             check.warn(format!("{FALLBACK_KV_BLOCKS} KV blocks assumed; give --total-kv-blocks"));
             FALLBACK_KV_BLOCKS
@@ -315,6 +324,7 @@ fn finish(
     derived_len: u64,
     host: Option<&Host>,
 ) -> Served {
+    let knows_adapter_overhead = matches!(wanted.backend, Backend::TrainedPhysics | Backend::Roofline);
     let length = if wanted.max_model_len > 0 { wanted.max_model_len } else { derived_len };
     let max_model_len = limit_to_kv_cache(length, u64::from(kv_blocks), wanted.block_tokens);
     if max_model_len < length {
@@ -335,6 +345,7 @@ fn finish(
         gpu: host.map(|host| host.gpu.name.clone()),
         tp: host.map(|host| host.tp),
         kv_bytes_per_token: host.and_then(bytes),
+        knows_adapter_overhead,
     }
 }
 

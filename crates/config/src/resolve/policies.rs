@@ -2,12 +2,13 @@
 
 use super::check::{Check, Source};
 use super::cluster::span;
+use super::lora;
 use crate::diagnostic::Diagnostic;
 use crate::options::RunOptions;
 use blis_cluster::{AdmissionPlan, FlowControlPlan, RoutingPlan};
 use blis_kernel::{Semantics, Tick};
 use blis_policy::priority::SloTable;
-use blis_policy::registry::{self, Configured, Entry, Registry, Table};
+use blis_policy::registry::{self, Configured, Entry, Registry, Scorers, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Time between attempts to dispatch when none is given, µs.
@@ -72,7 +73,9 @@ impl<'a> Policies<'a> {
             Vec::new()
         });
         let scores = policy.entry.name == registry::SCORING_ROUTER;
-        let scorers = if scores {
+        let mut scorers = scorers;
+        lora::add_scorer(self.check, options, registry, scores, &mut scorers);
+        let scorers: Scorers = if scores {
             let configured = |(scorer, weight): (Configured<_>, f64)| (self.configured(scorer.entry), weight);
             scorers.into_iter().map(configured).collect()
         } else {

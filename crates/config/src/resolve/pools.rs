@@ -1,15 +1,17 @@
 //! Prefill and decode on instances of their own.
 
 use super::check::{Check, POSITIVE, Source, is_positive};
+use super::lora::Lora;
 use super::model::{self, Context, Served};
 use super::policies::Policies;
 use crate::diagnostic::Diagnostic;
 use crate::options::{PoolOptions, PoolOverrides, RunOptions};
 use blis_cluster::{DisaggregationPlan, InstanceKind, PoolSizes, RoutingPlan, TransferPlan};
-use blis_engine::InstanceConfig;
+use blis_engine::{AdapterConfig, InstanceConfig};
 use blis_latency::{Roofline, TrainedPhysics};
 use blis_policy::Configured;
 use blis_policy::registry::{self, MakeDecider, MakeEncodeDecider};
+use std::sync::Arc;
 
 /// What the options say of pools, once it is in range.
 pub(super) struct WantedPools {
@@ -27,9 +29,15 @@ pub(super) struct WantedPools {
 /// Pools whose instances are known.
 pub(super) struct Pools {
     wanted: WantedPools,
-    prefill: Served,
-    decode: Served,
+    prefill: Machine,
+    decode: Machine,
     block_bytes: f64,
+}
+
+/// What an instance of a pool is.
+struct Machine {
+    served: Served,
+    adapters: Option<Arc<AdapterConfig>>,
 }
 
 /// Reads what there is to read without the model.
@@ -123,6 +131,11 @@ impl WantedPools {
         prefill + decode + shared > 0
     }
 
+    /// How pools choose that have a way of their own.
+    pub(super) fn routing(&self) -> impl Iterator<Item = &RoutingPlan> {
+        self.prefill_routing.iter().chain(&self.decode_routing)
+    }
+
     /// Settings that do nothing, and those that need others.
     fn question(&self, check: &mut Check, options: &PoolOptions, registry: &registry::Registry) {
         let encodes = self.encode_decider.entry.name != registry.encode_deciders.axis.default;
@@ -172,14 +185,15 @@ impl WantedPools {
         check: &mut Check,
         context: &Context<'_>,
         cluster: &Served,
+        lora: &Lora,
     ) -> Option<Pools> {
         if !self.are_there() {
             return None;
         }
         let options = &context.options.pools;
-        let prefill = machine(check, context, cluster, "prefill", &options.prefill)?;
-        let decode = machine(check, context, cluster, "decode", &options.decode)?;
-        let Some(bytes) = self.kv_bytes_per_token.or(prefill.kv_bytes_per_token) else {
+        let prefill = machine(check, context, cluster, lora, "prefill", &options.prefill)?;
+        let decode = machine(check, context, cluster, lora, "decode", &options.decode)?;
+        let Some(bytes) = self.kv_bytes_per_token.or(prefill.served.kv_bytes_per_token) else {
             check.problem(
                 Diagnostic::new(format!("the KV cache of a token of {} is not known", cluster.model))
                     .with_help("give --model-config-folder, or --pd-kv-bytes-per-token"),
@@ -196,9 +210,10 @@ fn machine(
     check: &mut Check,
     context: &Context<'_>,
     cluster: &Served,
+    lora: &Lora,
     pool: &str,
     own: &PoolOverrides,
-) -> Option<Served> {
+) -> Option<Machine> {
     for (name, value) in [("tp", own.tp), ("max-model-len", own.max_model_len)] {
         let name = format!("{pool}-{name}");
         value.map(|value| check.integer(&name, Some(value), 1, 1..=i64::MAX));
@@ -239,7 +254,12 @@ fn machine(
     let overheads = cluster_alpha.as_deref();
     let rates_of = cluster.gpu.as_deref().filter(|_| context.semantics.pool_hardware_is_a_label);
     let mut of_pool = Check::default();
-    let served = model::served(&mut of_pool, &Context { options: &options, rates_of, overheads, ..*context });
+    // The cluster's blocks have left the adapters their memory.
+    let adapter_reserved_bytes = if same_memory { 0 } else { context.adapter_reserved_bytes };
+    let of_instances = Context { options: &options, rates_of, overheads, adapter_reserved_bytes, ..*context };
+    let served = model::served(&mut of_pool, &of_instances);
+    let adapters =
+        served.as_ref().and_then(|served| lora.config(&mut of_pool, served.knows_adapter_overhead));
     let problems = of_pool.problems.into_iter();
     check.problems.extend(
         problems.map(|problem| Diagnostic {
@@ -256,16 +276,17 @@ fn machine(
     if !same_memory {
         check.note(&format!("{pool}-total-kv-blocks"), served.kv_blocks, Source::Computed);
     }
-    Some(served)
+    Some(Machine { served, adapters })
 }
 
 impl Pools {
     /// The plan, when other instances are built like `instance`.
     pub(super) fn plan(self, instance: &InstanceConfig) -> DisaggregationPlan {
-        let kind = |served: Served| InstanceKind {
+        let kind = |Machine { served, adapters }: Machine| InstanceKind {
             config: InstanceConfig {
                 kv_blocks: served.kv_blocks,
                 max_model_len: served.max_model_len,
+                adapters,
                 ..instance.clone()
             },
             latency: served.latency,

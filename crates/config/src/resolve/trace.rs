@@ -4,6 +4,7 @@ use super::check::{Check, Source};
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::offload_file;
 use crate::options::TraceOptions;
+use crate::workload_file::AdapterReference;
 use crate::yaml::tree::Node;
 use crate::yaml::{self, Spanned};
 use blis_metrics::{Latency, SloTargets, Targets};
@@ -12,7 +13,7 @@ use blis_workload::trace::{
     TraceHeader, TraceMode,
 };
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -130,6 +131,21 @@ fn rows(check: &mut Check, header: TraceHeader, data: impl BufRead, file_name: &
             None
         }
     }
+}
+
+/// The LoRA adapters that rows name, each with each model once.
+pub(super) fn adapters(trace: &Trace) -> Vec<AdapterReference> {
+    let named: BTreeSet<_> =
+        trace.rows().iter().map(|row| (trace.text(row.adapter), trace.text(row.model))).collect();
+    named
+        .into_iter()
+        .filter(|(adapter, _)| !adapter.is_empty())
+        .map(|(adapter, model)| AdapterReference {
+            adapter: adapter.to_owned(),
+            model: model.to_lowercase(),
+            place: Diagnostic::new("column adapter of the trace"),
+        })
+        .collect()
 }
 
 /// What the header says about goodput; 0 = no target.

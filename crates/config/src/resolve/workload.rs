@@ -3,7 +3,7 @@
 use super::check::{Check, POSITIVE, Source, is_positive};
 use crate::diagnostic::Diagnostic;
 use crate::options::{LengthOptions, WorkloadOptions};
-use crate::workload_file::{self, AdapterReference, Overrides, WorkloadFile};
+use crate::workload_file::{self, Overrides, WorkloadFile};
 use blis_kernel::Tick;
 use blis_workload::{NormalLengths, SyntheticLoad, SyntheticParams, Workload};
 use std::path::Path;
@@ -54,13 +54,6 @@ pub(super) fn from_file(
         Ok(file) => {
             check.warnings.extend(file.warnings.iter().cloned());
             count_conversations(check, &file.workload);
-            for AdapterReference { adapter, place, .. } in &file.adapters {
-                let message = format!(
-                    "{} is \"{adapter}\", which no list of adapters declares: LoRA adapters are not available yet",
-                    place.message
-                );
-                check.problem(Diagnostic { message, ..place.clone() });
-            }
             Some(file)
         }
         Err(problems) => {

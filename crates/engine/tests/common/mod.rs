@@ -3,8 +3,8 @@
 #![allow(dead_code, missing_docs, clippy::missing_panics_doc, unreachable_pub)]
 
 use blis_engine::{
-    BlockKeys, Counters, CpuTierConfig, Ended, IndexChange, Instance, InstanceConfig, OffloadConfig,
-    OffloadFigures, Submission,
+    AdapterConfig, AdapterFigures, BlockKeys, Counters, CpuTierConfig, Ended, IndexChange, Instance,
+    InstanceConfig, OffloadConfig, OffloadFigures, Submission,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::{Batch, LatencyModel};
@@ -86,6 +86,8 @@ pub struct ScenarioRequest {
     pub max_output: i64,
     pub slo_class: String,
     pub deadline_us: i64,
+    /// By its place among the scenario's adapters.
+    pub adapter: Option<u32>,
 }
 
 impl ScenarioRequest {
@@ -117,6 +119,7 @@ impl std::fmt::Debug for ScenarioRequest {
             .field("max_output", &self.max_output)
             .field("slo_class", &self.slo_class)
             .field("deadline_us", &self.deadline_us)
+            .field("adapter", &self.adapter)
             .finish()
     }
 }
@@ -134,6 +137,7 @@ pub struct Scenario {
     pub preemption: PreemptionKind,
     pub cpu_tier: Option<CpuTierConfig>,
     pub offload: Option<OffloadConfig>,
+    pub adapters: Option<AdapterConfig>,
     pub horizon: Tick,
     pub latency: Arc<dyn LatencyModel>,
     pub priorities: SloTable,
@@ -149,6 +153,8 @@ pub struct View {
     pub kv_utilization: f64,
     /// Leading blocks of the arriving prompt that are cached; 0 for a prompt without keys.
     pub findable_blocks: usize,
+    /// Adapters that are resident, one bit each.
+    pub adapters: u64,
 }
 
 /// What a scenario came to.
@@ -163,6 +169,8 @@ pub struct Outcome {
     pub hits_and_misses: (u64, u64),
     pub thrashing_rate: f64,
     pub offload: Option<OffloadFigures>,
+    /// By adapter.
+    pub adapters: Vec<AdapterFigures>,
     /// Inter-token latencies of the completed requests, µs → count.
     pub itl: Vec<(i64, u64)>,
     /// At each submission, just before it.
@@ -205,6 +213,7 @@ impl Scenario {
             preemption: self.preemption,
             cpu_tier: self.cpu_tier,
             offload: self.offload.clone().map(Arc::new),
+            adapters: self.adapters.clone().map(Arc::new),
             horizon: self.horizon,
             semantics,
         }
@@ -280,6 +289,7 @@ impl Scenario {
                 batch_size: instance.batch_size(),
                 kv_utilization: instance.kv_utilization(),
                 findable_blocks: keys[..prompt_blocks].iter().take_while(|key| index.contains(key)).count(),
+                adapters: (0..64).map(|n| u64::from(instance.has_adapter(n)) << n).sum(),
             });
             instance.submit(
                 now,
@@ -291,6 +301,7 @@ impl Scenario {
                     output_tokens: request.output.len() as u32,
                     max_output_tokens: request.max_output,
                     deadline: (request.deadline_us > 0).then(|| Tick::from_us(request.deadline_us)),
+                    adapter: request.adapter,
                     priority: self.priorities.priority(&request.slo_class),
                     keys: if is_private {
                         BlockKeys::Leading(keys[..shared_blocks].into())
@@ -312,6 +323,7 @@ impl Scenario {
             hits_and_misses: instance.cache_hits_and_misses(),
             thrashing_rate: instance.kv_thrashing_rate(),
             offload: instance.offload_figures(),
+            adapters: instance.adapter_figures().to_vec(),
             itl: instance.inter_token_latencies().counts().map(|(t, n)| (t.as_us(), n)).collect(),
             views,
         }

@@ -4,11 +4,13 @@
 
 #![allow(missing_docs, clippy::missing_panics_doc, unreachable_pub)]
 
+pub mod adapters;
 pub mod cache;
 pub mod chain;
 mod step;
 
 use crate::common::{MOST_TICKS, Outcome, Scenario, View};
+use adapters::Adapters;
 use blis_engine::{Counters, Ended, Ending};
 use blis_kernel::{Semantics, Tick};
 use cache::Cache;
@@ -56,6 +58,7 @@ enum Event {
     Step,
     /// A step, if none started since the one of this number.
     Look(u64),
+    AdapterLoaded,
     Left,
     Timeout(usize),
 }
@@ -66,7 +69,8 @@ impl Event {
             Self::Arrival(_) => 0,
             Self::StepEnd { .. } => 1,
             Self::Queued(_) => 2,
-            Self::Step | Self::Look(_) => 3,
+            Self::AdapterLoaded => 3,
+            Self::Step | Self::Look(_) => 4,
             Self::Left => 5,
             Self::Timeout(_) => 6,
         }
@@ -88,6 +92,7 @@ pub struct Naive<'a> {
     /// In the step being formed a fetch was refused.
     fetch_found_no_room: bool,
     cache: Cache,
+    adapters: Option<Adapters>,
     counters: Counters,
     itl: BTreeMap<i64, u64>,
     ended: Vec<Option<Ended>>,
@@ -138,6 +143,7 @@ impl<'a> Naive<'a> {
             step_pending: false,
             fetch_found_no_room: false,
             cache: Cache::new(scenario, semantics),
+            adapters: scenario.adapters.clone().map(Adapters::new),
             counters: Counters::default(),
             itl: BTreeMap::new(),
             ended: vec![None; requests.len()],
@@ -183,8 +189,14 @@ impl<'a> Naive<'a> {
             match event {
                 Event::Arrival(r) => self.arrive(r, at),
                 Event::StepEnd { start } => self.finish_step(start, at),
-                Event::Queued(r) => self.enqueue(r, at),
+                Event::Queued(r) => {
+                    self.enqueue(r, at);
+                    if !self.step_pending && !self.queue.is_empty() {
+                        self.schedule_step(at);
+                    }
+                }
                 Event::Step | Event::Look(_) => self.step(at),
+                Event::AdapterLoaded => self.adapter_loaded(at),
                 Event::Left => {}
                 Event::Timeout(r) => self.time_out(r, at),
             }
@@ -205,6 +217,10 @@ impl<'a> Naive<'a> {
             batch_size: self.batch.len() as u32,
             kv_utilization: self.cache.used() as f64 / f64::from(self.scenario.kv_blocks),
             findable_blocks: findable,
+            adapters: self
+                .adapters
+                .as_ref()
+                .map_or(0, |adapters| adapters.resident.iter().map(|(adapter, _)| 1 << adapter).sum()),
         });
         self.requests[r].state = State::Entering;
         let delay = self.scenario.latency.queueing_time(self.requests[r].input as u64).as_us();
@@ -241,15 +257,20 @@ impl<'a> Naive<'a> {
         if deadline > 0 && deadline <= self.scenario.horizon.as_us() {
             self.schedule(deadline, Event::Timeout(r));
         }
-        if !self.step_pending {
-            self.schedule_step(now);
-        }
     }
 
     fn schedule_step(&mut self, at: i64) {
         assert!(!self.step_pending, "two steps at once");
         self.step_pending = true;
         self.schedule(at, Event::Step);
+    }
+
+    /// 14.2.
+    fn adapter_loaded(&mut self, now: i64) {
+        self.adapters.as_mut().expect("adapters").loaded();
+        if !self.step_pending && !self.queue.is_empty() {
+            self.schedule_step(now);
+        }
     }
 
     /// 10.1.
@@ -290,6 +311,9 @@ impl<'a> Naive<'a> {
         if let Some(chain) = &mut self.cache.chain {
             chain.forget(r);
         }
+        if let Some(adapters) = &mut self.adapters {
+            adapters.release(r);
+        }
         self.order.push(r);
         self.ended[r] = Some(ended);
     }
@@ -326,6 +350,7 @@ impl<'a> Naive<'a> {
             hits_and_misses: self.cache.hits_and_misses(),
             thrashing_rate: self.cache.thrashing_rate(),
             offload: self.cache.offload_figures(),
+            adapters: self.adapters.map_or(Vec::new(), |adapters| adapters.figures),
             itl: self.itl.into_iter().collect(),
             views: self.views,
         }

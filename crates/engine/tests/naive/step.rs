@@ -21,6 +21,7 @@ impl Naive<'_> {
         if let Some(chain) = &mut self.cache.chain {
             chain.begin_step(now);
         }
+        self.ask_for_adapter(now);
         let anybody_evicted = self.form_batch(now);
         self.counters.queue_length_sum += self.queue.len() as u64;
         if self.batch.is_empty() && !anybody_evicted {
@@ -39,10 +40,24 @@ impl Naive<'_> {
         }
     }
 
+    /// 14.2.
+    fn ask_for_adapter(&mut self, now: i64) {
+        let (Some(&head), Some(adapters)) = (self.queue.first(), &mut self.adapters) else { return };
+        if let Some(adapter) = self.scenario.requests[head].adapter
+            && let Some(load_us) = adapters.gate(head, adapter, &self.batch)
+        {
+            self.schedule(now + load_us, Event::AdapterLoaded);
+        }
+    }
+
     /// 13.6: an empty batch, and requests that wait.
     fn wait_for_blocks(&mut self, now: i64) {
         let look = self.scenario.latency.step_time(&Batch::default()).as_us().max(1);
         let Some(chain) = &self.cache.chain else { return };
+        let is_loading = self.adapters.as_ref().is_some_and(|adapters| adapters.loading.is_some());
+        if is_loading && self.semantics.waits_in_empty_steps {
+            return;
+        }
         let news = if self.fetch_found_no_room { Some(now + look) } else { chain.next_news(look) };
         if self.queue.is_empty() || news.is_none() {
             return;
@@ -68,7 +83,9 @@ impl Naive<'_> {
             self.cache.mirror(r, self.requests[r].input, self.clock);
         }
         self.complete(end);
-        if !self.batch.is_empty() || !self.queue.is_empty() {
+        let is_loading = self.adapters.as_ref().is_some_and(|adapters| adapters.loading.is_some());
+        let waits_for_load = is_loading && self.semantics.step_effects_at_start;
+        if !self.batch.is_empty() || (!self.queue.is_empty() && !waits_for_load) {
             self.schedule_step(end);
         }
     }
@@ -270,6 +287,12 @@ impl Naive<'_> {
                 skipped += 1;
                 continue;
             }
+            let adapter = self.scenario.requests[r].adapter;
+            if let (Some(adapters), Some(adapter)) = (&self.adapters, adapter)
+                && !adapters.is_resident(adapter)
+            {
+                return;
+            }
             let cached = self.cached_prefix(r);
             let request = &self.requests[r];
             let who = Prompt { request: r, chain: &request.chain, target: request.target, in_prefill: true };
@@ -304,6 +327,9 @@ impl Naive<'_> {
             budget -= n;
             self.queue.remove(skipped);
             self.batch.push(r);
+            if let (Some(adapters), Some(adapter)) = (&mut self.adapters, adapter) {
+                adapters.admit(r, adapter);
+            }
             let arrival = self.scenario.requests[r].arrival_us;
             let request = &mut self.requests[r];
             request.state = State::Running;
@@ -349,7 +375,12 @@ impl Naive<'_> {
             decode_contexts: if self.scenario.latency.wants_decode_contexts() { &contexts } else { &[] },
             others: 0,
         };
-        self.scenario.latency.step_time(&batch).as_us()
+        let base = self.scenario.latency.step_time(&batch).as_us();
+        let Some(adapters) = &self.adapters else { return base };
+        let scheduled = self.batch.iter().filter(|&&r| self.requests[r].new_tokens > 0);
+        let factor =
+            adapters.step_factor(&scheduled.filter_map(|&r| self.scenario.requests[r].adapter).collect());
+        if factor > 1.0 { ((base as f64 * factor) as i64).max(1) } else { base }
     }
 
     /// 8, steps 3 and 4.

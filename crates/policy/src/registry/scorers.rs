@@ -3,9 +3,6 @@
 use super::tables::MakeScorer;
 use super::{Configured, Registry, UnknownName};
 
-/// A scorer that only exists where LoRA adapters do.
-const ADAPTER_SCORER: &str = "lora-affinity";
-
 /// The profile that an empty list stands for.
 pub const DEFAULT_SCORERS: &str = "precise-prefix-cache:2,queue-depth:1,kv-utilization:1";
 
@@ -27,9 +24,6 @@ pub enum ScorerListError {
     /// No such scorer.
     #[error(transparent)]
     Unknown(#[from] UnknownName),
-    /// A scorer for adapters, without adapters.
-    #[error("scorer \"{name}\" comes with LoRA adapters, and this run has none", name = ADAPTER_SCORER)]
-    NeedsAdapters,
     /// The same scorer twice.
     #[error("scorer \"{name}\" is listed twice")]
     Duplicate {
@@ -71,9 +65,6 @@ impl Registry {
     /// # Errors
     /// What [`ScorerListError`] describes.
     pub fn add_scorer(&self, scorers: &mut Scorers, name: &str, weight: f64) -> Result<(), ScorerListError> {
-        if name == ADAPTER_SCORER {
-            return Err(ScorerListError::NeedsAdapters);
-        }
         let scorer = self.scorers.get(name)?;
         if scorers.iter().any(|(earlier, _)| earlier.entry.name == name) {
             return Err(ScorerListError::Duplicate { name: name.to_owned() });
@@ -108,7 +99,6 @@ mod tests {
         assert!(matches!(fault("queue-depth"), ScorerListError::NoWeight { .. }));
         assert!(matches!(fault("queue-depth:1,"), ScorerListError::NoWeight { .. }));
         assert!(matches!(fault("queue-dpth:1"), ScorerListError::Unknown(_)));
-        assert!(matches!(fault("lora-affinity:1"), ScorerListError::NeedsAdapters));
         assert!(matches!(fault("queue-depth:1,queue-depth:2"), ScorerListError::Duplicate { .. }));
         for weight in ["x", "0", "-1", "inf", "nan", "1:2", ""] {
             assert!(

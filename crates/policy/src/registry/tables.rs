@@ -122,6 +122,7 @@ impl Registry {
                     scorers::kv_utilization::ENTRY,
                     scorers::load_aware::ENTRY,
                     scorers::load_balance::ENTRY,
+                    scorers::lora_affinity::ENTRY,
                     scorers::no_hit_lru::ENTRY,
                     scorers::precise_prefix_cache::ENTRY,
                     scorers::prefix_affinity::ENTRY,

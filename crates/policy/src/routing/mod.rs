@@ -82,6 +82,8 @@ pub struct RouterView<'a> {
     pub kv_utilization: &'a [f64],
     /// Requests handed over and not finished yet; always exact.
     pub in_flight: &'a [u32],
+    /// Whether the request's LoRA adapter is resident; empty for a request without one.
+    pub adapter_resident: &'a [bool],
     /// What counts as load.
     pub load: LoadRule,
     /// The KV caches.
@@ -200,6 +202,7 @@ pub(crate) mod tests {
         pub(crate) kv_utilization: Vec<f64>,
         pub(crate) in_flight: Vec<u32>,
         pub(crate) cached: Vec<u32>,
+        pub(crate) adapter_resident: Vec<bool>,
         pub(crate) keys: Vec<u64>,
     }
 
@@ -241,6 +244,7 @@ pub(crate) mod tests {
                 batch_size: &self.batch_size,
                 kv_utilization: &self.kv_utilization,
                 in_flight: &self.in_flight,
+                adapter_resident: &self.adapter_resident,
                 load: LoadRule::QueuePlusBatchPlusInFlight,
                 cache: self,
             }

@@ -1,0 +1,49 @@
+//! More adapters than slots: routing by adapter keeps requests from waiting for loads.
+
+use blis::RunOptions;
+use blis::options::{LoraOptions, Traffic, WorkloadOptions};
+use std::path::Path;
+
+/// Loads, hits and the mean time to first token, ms, with this weight of the scorer.
+fn served(scorer_weight: Option<f64>) -> (u64, u64, f64) {
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+    let options = RunOptions {
+        model: Some("meta-llama/llama-3.1-8b-instruct".into()),
+        num_instances: Some(3),
+        routing_policy: Some("weighted".into()),
+        lora: LoraOptions {
+            config: Some(scenarios.join("lora-adapters.yaml")),
+            scorer_weight,
+            ..LoraOptions::default()
+        },
+        traffic: Traffic::Synthesised(WorkloadOptions {
+            spec: Some(scenarios.join("lora.yaml")),
+            timeout_s: Some(-1),
+            ..WorkloadOptions::default()
+        }),
+        ..RunOptions::default()
+    };
+    let outcome = blis::run(&blis::plan(&options).expect("a valid scenario"));
+    let completed = outcome.conservation.completed;
+    assert_eq!(completed, outcome.conservation.injected, "nobody is lost");
+    let counts = || outcome.cluster.adapters.values().map(|adapter| adapter.counts);
+    let (loads, hits): (u64, u64) = (counts().map(|c| c.loads).sum(), counts().map(|c| c.hits).sum());
+    assert_eq!(loads + hits, completed, "every request has its load or finds its adapter");
+    for instance in &outcome.instances {
+        let resident: i64 =
+            instance.adapters.values().map(|a| a.counts.loads as i64 - a.counts.evictions as i64).sum();
+        assert!((0..=2).contains(&resident), "{resident} adapters in two slots");
+    }
+    (loads, hits, outcome.cluster.ttft_ms.mean)
+}
+
+#[test]
+fn requests_that_go_where_their_adapter_is_wait_less() {
+    let (blind_loads, _, blind_ttft_ms) = served(None);
+    let (loads, hits, ttft_ms) = served(Some(1.0));
+    assert!(loads * 5 < blind_loads && loads * 5 < hits, "{loads} loads, {blind_loads} without the scorer");
+    assert!(ttft_ms * 20.0 < blind_ttft_ms, "{ttft_ms} ms, {blind_ttft_ms} without the scorer");
+    let (heavy_loads, _, heavy_ttft_ms) = served(Some(3.0));
+    assert!(loads < heavy_loads && heavy_loads < blind_loads, "{heavy_loads} loads with more weight");
+    assert!(ttft_ms < heavy_ttft_ms && heavy_ttft_ms < blind_ttft_ms);
+}
