@@ -35,10 +35,8 @@ impl Instance {
             self.order.sort(self.waiting.make_contiguous());
         }
         self.queue_is_dirty = false;
-        if self.has_chain {
+        if self.has_extras {
             self.kv.begin_step(now);
-        }
-        if self.adapters.is_some() {
             self.ask_for_adapter(now);
         }
         let evicted = self.form(now);
@@ -59,6 +57,7 @@ impl Instance {
     }
 
     /// What an instance does whose batch is empty although requests wait.
+    #[cold]
     fn wait(&mut self, now: Tick) -> Step {
         // An instance that loads an adapter takes no empty steps.
         let is_loading = self.adapter_loaded_at < Tick::MAX;
@@ -74,10 +73,12 @@ impl Instance {
             news => news.max(now + Tick::ONE),
         };
         let empty_step = self.semantics.waits_in_empty_steps.then_some(empty_step);
-        Step::Fetching(Fetching { since: now, until, empty_step })
+        self.fetching = Fetching { since: now, until, empty_step };
+        Step::Fetching
     }
 
     /// If the request at the head of the wait queue needs an adapter that is not resident, begins to load it.
+    #[cold]
     fn ask_for_adapter(&mut self, now: Tick) {
         let (Some(head), Some(adapters)) = (self.waiting.front(), &mut self.adapters) else { return };
         let slot = head.slot;
@@ -95,7 +96,30 @@ impl Instance {
         }
     }
 
+    /// Whether the request must wait for its adapter.
+    #[cold]
+    fn lacks_adapter(&self, slot: u32) -> bool {
+        let adapter = self.requests[slot as usize].adapter;
+        let adapters = self.adapters.as_ref();
+        adapter != adapters::NONE && adapters.is_some_and(|adapters| !adapters.is_resident(adapter))
+    }
+
+    /// The request is admitted: it uses its adapter, and keeps it resident until it leaves.
+    #[cold]
+    fn hold_adapter(&mut self, slot: u32) {
+        let request = &mut self.requests[slot as usize];
+        if let Some(adapters) = &mut self.adapters
+            && request.adapter != adapters::NONE
+        {
+            adapters.touch(request.adapter);
+            if !std::mem::replace(&mut request.holds_adapter, true) {
+                adapters.pin(request.adapter, std::mem::take(&mut request.asked_for_adapter));
+            }
+        }
+    }
+
     /// A step with adapters takes longer.
+    #[cold]
     fn with_adapters(&mut self, base: Tick) -> Tick {
         let Some(mut adapters) = self.adapters.take() else { return base };
         let scheduled = self
@@ -155,7 +179,7 @@ impl Instance {
             decode_contexts: &self.scratch_contexts,
             others: 0,
         });
-        if self.adapters.is_some() { self.with_adapters(base) } else { base }
+        if self.has_extras { self.with_adapters(base) } else { base }
     }
 
     /// Forms the batch; returns whether anybody was evicted.
@@ -167,7 +191,7 @@ impl Instance {
         } else {
             self.continue_one_by_one(now)
         };
-        if self.has_chain {
+        if self.has_extras {
             self.kv.poll_deferrals();
             (self.fetch_found_no_room, self.head_was_refused) = (false, false);
         }
@@ -471,9 +495,12 @@ impl Instance {
                 passed_over += 1;
                 continue;
             }
-            if let Some(adapters) = &self.adapters {
-                let adapter = self.requests[slot as usize].adapter;
-                if adapter != adapters::NONE && !adapters.is_resident(adapter) {
+            if self.has_extras {
+                if self.kv.is_deferred(slot) {
+                    passed_over += 1;
+                    continue;
+                }
+                if self.lacks_adapter(slot) {
                     return;
                 }
             }
@@ -497,10 +524,11 @@ impl Instance {
                     continue;
                 }
             };
-            if self.has_chain {
-                self.kv.forget_deferral(slot);
-            }
             self.waiting.remove(passed_over);
+            if self.has_extras {
+                self.kv.forget_deferral(slot);
+                self.hold_adapter(slot);
+            }
             budget -= tokens;
             let request = &mut self.requests[slot as usize];
             request.place = Place::Running;
@@ -510,14 +538,6 @@ impl Instance {
             request.batch_sequence = self.next_batch_sequence;
             self.next_batch_sequence += 1;
             let decodes = start >= request.target && request.remote == Remote::Used;
-            if let Some(adapters) = &mut self.adapters
-                && request.adapter != adapters::NONE
-            {
-                adapters.touch(request.adapter);
-                if !std::mem::replace(&mut request.holds_adapter, true) {
-                    adapters.pin(request.adapter, std::mem::take(&mut request.asked_for_adapter));
-                }
-            }
             self.batch.push(slot);
             if decodes {
                 self.decode_alone(slot);
@@ -530,9 +550,6 @@ impl Instance {
 
     /// Blocks for the first chunk of a prompt.
     pub(crate) fn allocate_for_admission(&mut self, slot: u32, budget: u64) -> Granted {
-        if self.has_chain && self.kv.is_deferred(slot) {
-            return Granted::NotYet;
-        }
         let size = u64::from(self.config.block_tokens);
         let target = self.requests[slot as usize].target;
         let findable =

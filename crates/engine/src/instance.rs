@@ -38,12 +38,12 @@ pub(crate) enum Step {
     },
     /// Requests wait that cannot be admitted; the next event tries again.
     Stalled,
-    /// Requests wait for blocks from below the GPU, and nobody runs.
-    Fetching(Fetching),
+    /// Requests wait for blocks from below the GPU, and nobody runs; see [`Instance::fetching`].
+    Fetching,
 }
 
 /// A wait of an instance with an empty batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fetching {
     /// The last step, which found nobody to run.
     pub(crate) since: Tick,
@@ -103,6 +103,10 @@ pub struct Instance {
     pub(crate) wants_decode_contexts: bool,
     /// Whether a chain of tiers lies below the GPU.
     pub(crate) has_chain: bool,
+    /// Whether there is that or there are adapters: what a step without either need not look at.
+    pub(crate) has_extras: bool,
+    /// The wait of [`Step::Fetching`].
+    pub(crate) fetching: Fetching,
     /// In the step being formed somebody's blocks could have come from a device, but there was no room for them.
     pub(crate) fetch_found_no_room: bool,
     /// In the step being formed blocks were short for somebody.
@@ -160,6 +164,8 @@ impl Instance {
             post_decode: latency.post_decode_overhead(),
             wants_decode_contexts: latency.wants_decode_contexts(),
             has_chain: config.offload.is_some(),
+            has_extras: config.offload.is_some() || config.adapters.is_some(),
+            fetching: Fetching::default(),
             fetch_found_no_room: false,
             head_was_refused: false,
             adapters: config.adapters.clone().map(|adapters| Box::new(Adapters::new(adapters))),
@@ -354,7 +360,7 @@ impl Instance {
     pub fn next_event_at(&self) -> Tick {
         let step = match self.step {
             Step::Due(at) | Step::Running { end: at, .. } => at,
-            Step::Fetching(wait) => wait.next_step(wait.until).0,
+            Step::Fetching => self.fetching.next_step(self.fetching.until).0,
             Step::None | Step::Stalled => Tick::MAX,
         };
         step.min(self.entering.next_at()).min(self.deadlines.next_at()).min(self.adapter_loaded_at)
@@ -377,9 +383,11 @@ impl Instance {
         let due = |at: Tick| at < until && at <= self.config.horizon && at < Tick::MAX;
         let entry = self.entering.next_at();
         let deadline = self.deadlines.next_at();
+        // An adapter is there after the requests that enter at the same time, and before the step that starts then.
         let loaded = self.adapter_loaded_at;
+        let first = entry.min(loaded);
         match self.step {
-            Step::Running { start, end } if end <= entry && end <= loaded && end <= deadline => {
+            Step::Running { start, end } if end <= first && end <= deadline => {
                 if !due(end) {
                     return false;
                 }
@@ -387,7 +395,7 @@ impl Instance {
                 self.settle(start, end);
                 return true;
             }
-            Step::Due(at) if at < entry && at < loaded && at <= deadline => {
+            Step::Due(at) if at < first && at <= deadline => {
                 if !due(at) {
                     return false;
                 }
@@ -395,9 +403,10 @@ impl Instance {
                 self.run_step(at);
                 return true;
             }
-            Step::Fetching(wait) => {
+            Step::Fetching => {
+                let wait = self.fetching;
                 let (at, empty_steps) = wait.next_step(wait.until);
-                if at < entry && at < loaded && at <= deadline {
+                if at < first && at <= deadline {
                     if !due(at) {
                         return false;
                     }
@@ -408,19 +417,18 @@ impl Instance {
             }
             _ => {}
         }
-        if entry <= loaded && entry <= deadline {
-            if !due(entry) {
+        if first <= deadline {
+            if !due(first) {
                 return false;
+            }
+            if loaded < entry {
+                self.clock = loaded;
+                self.adapter_loaded(loaded);
+                return true;
             }
             let (at, slot) = self.entering.pop().expect("a timer that was seen");
             self.clock = at;
             self.enqueue(at, slot);
-        } else if loaded <= deadline {
-            if !due(loaded) {
-                return false;
-            }
-            self.clock = loaded;
-            self.adapter_loaded(loaded);
         } else {
             if !due(deadline) {
                 return false;
@@ -432,6 +440,7 @@ impl Instance {
     }
 
     /// The load of an adapter is done.
+    #[cold]
     fn adapter_loaded(&mut self, now: Tick) {
         self.adapter_loaded_at = Tick::MAX;
         if let Some(adapters) = &mut self.adapters {
@@ -500,14 +509,15 @@ impl Instance {
     /// Something happens to the wait queue: if its requests wait for blocks, the next step at or after `now` does not
     /// wait for news of those.
     fn stop_fetching(&mut self, now: Tick) {
-        if let Step::Fetching(wait) = self.step {
-            let (at, empty_steps) = wait.next_step(now);
+        if self.step == Step::Fetching {
+            let (at, empty_steps) = self.fetching.next_step(now);
             self.count_empty_steps(empty_steps);
             self.step = Step::Due(at);
         }
     }
 
     /// So many steps were taken in which nothing could happen.
+    #[cold]
     fn count_empty_steps(&mut self, count: u64) {
         self.counters.steps += count;
         self.counters.queue_length_sum += count * self.waiting.len() as u64;
@@ -560,7 +570,7 @@ impl Instance {
             self.leave_batch(slot);
         } else {
             // Steps go before deadlines at the same time.
-            let takes_empty_steps = matches!(self.step, Step::Fetching(Fetching { empty_step: Some(_), .. }));
+            let takes_empty_steps = self.fetching.empty_step.is_some();
             self.stop_fetching(if takes_empty_steps { now + Tick::ONE } else { now });
             self.waiting.retain(|w| w.slot != slot);
         }
@@ -649,7 +659,9 @@ impl Instance {
 
     /// Ends the run: every request that is left ends as what it is doing. Returns the simulated end.
     pub fn finish(&mut self) -> Tick {
-        if let Step::Fetching(Fetching { since, until, empty_step: Some(length) }) = self.step {
+        if let (Step::Fetching, Fetching { since, until, empty_step: Some(length) }) =
+            (self.step, self.fetching)
+        {
             // It took empty steps up to the horizon.
             let count = (self.config.horizon.min(until) - since).as_us() / length.as_us();
             self.count_empty_steps(count as u64);
