@@ -651,8 +651,9 @@ fn check_record(plan: &Plan, timeout: Option<Tick>, record: &RequestRecord, anyb
         && !plan.semantics.step_effects_at_start
     {
         let tokens = i64::from(record.produced_tokens.max(1));
-        let overheads = tokens * plan.latency.output_token_processing_time().as_us()
-            + if record.output_tokens > 0 { plan.latency.post_decode_overhead().as_us() } else { 0 };
+        let latency = plan.disaggregation.as_ref().map_or(&plan.latency, |own| &own.decode.latency);
+        let overheads = tokens * latency.output_token_processing_time().as_us()
+            + if record.output_tokens > 0 { latency.post_decode_overhead().as_us() } else { 0 };
         assert!(e2e.as_us() - overheads <= timeout.as_us(), "its client gave up long ago: {record:?}");
     }
 }
