@@ -540,7 +540,7 @@ impl Instance {
             let decodes = start >= request.target && request.remote == Remote::Used;
             self.batch.push(slot);
             if decodes {
-                self.decode_alone(slot);
+                self.decode_alone(slot, now);
             } else {
                 self.prefilling.push(slot);
                 self.push_forward(slot);

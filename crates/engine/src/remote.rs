@@ -96,9 +96,11 @@ impl Instance {
         Granted::Tokens { start, count: 1 }
     }
 
-    /// A request that was just admitted decodes in this step already.
-    pub(crate) fn decode_alone(&mut self, slot: u32) {
-        self.requests[slot as usize].pace = Pace::Alone;
+    /// A request that is admitted at `now` decodes in this step already.
+    pub(crate) fn decode_alone(&mut self, slot: u32, now: Tick) {
+        let request = &mut self.requests[slot as usize];
+        request.pace = Pace::Alone;
+        request.last_token_at = now;
         self.insert_alone(slot);
     }
 }
