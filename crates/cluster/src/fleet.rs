@@ -96,6 +96,9 @@ impl Fleet {
             fleet.add(name, place, Tick::ZERO, Tick::ZERO, warm);
         }
         fleet.deal_parts(plan);
+        if let Some(elastic) = &mut fleet.elastic {
+            elastic.figures.peak_replicas = fleet.routable.len() as u32;
+        }
         (fleet, instances)
     }
 

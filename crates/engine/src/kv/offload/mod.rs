@@ -5,7 +5,7 @@
 //! device is put off: a transfer brings them to CPU memory while others go ahead. Copies between GPU and CPU take no
 //! time; transfers take the time of their device and its threads.
 //!
-//! This part knows keys and times; [`super::lower`] connects it with the GPU's blocks.
+//! This part knows keys and times; `kv/lower.rs` connects it with the GPU's blocks.
 
 mod deferral;
 mod device;
