@@ -1,5 +1,6 @@
 //! Everything that touches a network.
 
 pub mod hub;
+pub mod observe;
 
 pub use hub::{Hub, HubError, cache_folder};
