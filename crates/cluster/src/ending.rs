@@ -12,6 +12,8 @@ use blis_workload::{RequestEnd, RequestSpec};
 impl Cluster<'_> {
     /// Takes in the requests, and the parts of requests, that left an instance.
     pub(crate) fn collect_ended(&mut self, index: usize) {
+        // What happened to requests before they left comes first.
+        self.tell(index);
         let mut ended = std::mem::take(&mut self.scratch_ended);
         ended.extend(self.instances[index].drain_ended());
         let mut prompts = Vec::new();
@@ -99,6 +101,7 @@ impl Cluster<'_> {
         }
         let InFlight { spec, number, split, .. } = request;
         let (ending, was_split) = (record.ending, split.is_some());
+        let known_at = record.e2e.map_or(end.at, |e2e| spec.arrival + e2e);
         let last_token = if was_split { record.e2e } else { end.last_token };
         let ttft = record.ttft;
         self.recorder.record(record);
@@ -106,6 +109,7 @@ impl Cluster<'_> {
             self.ended += 1;
             self.report_end(&spec, end.at, reply);
         }
+        self.note_end(number, ending, known_at);
         let served = Served { first_token: ttft, last_token, status: row_status(ending) };
         self.observer.ended(number, spec, served, &*self.source);
     }
@@ -140,6 +144,7 @@ impl Cluster<'_> {
             ..blank_record(&spec, ending)
         });
         self.report_end(&spec, now, end);
+        self.note_end(number, ending, now);
         let served = Served { status: row_status(ending), ..Served::default() };
         self.observer.ended(number, spec, served, &*self.source);
     }

@@ -6,6 +6,7 @@ mod ending;
 mod fleet;
 mod flow_control;
 mod gateway_queue;
+mod live;
 mod next_events;
 mod observer;
 mod prefix_index;
@@ -17,6 +18,7 @@ mod signals;
 
 pub mod plan;
 
+pub use live::{Listener, LiveCluster, live_workload};
 pub use observer::{Observer, Progress};
 pub use plan::{
     AdmissionPlan, AutoscalerPlan, Delay, Detail, DisaggregationPlan, ElasticPlan, FlowControlPlan,

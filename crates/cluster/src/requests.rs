@@ -18,6 +18,8 @@ pub(crate) struct InFlight {
     pub(crate) split: Option<Box<Split>>,
     /// Prompt tokens that its decode instance did not have when it was decided whether to split it.
     pub(crate) uncached_tokens: u32,
+    /// Tokens of its answer that a listener was told of.
+    pub(crate) tokens: u32,
 }
 
 /// An arena of requests; a handle is free again once its request has ended.
@@ -29,8 +31,15 @@ pub(crate) struct Requests {
 
 impl Requests {
     pub(crate) fn insert(&mut self, spec: RequestSpec, number: u64) -> u32 {
-        let request =
-            Some(InFlight { spec, number, instance: None, passage: None, split: None, uncached_tokens: 0 });
+        let request = Some(InFlight {
+            spec,
+            number,
+            instance: None,
+            passage: None,
+            split: None,
+            uncached_tokens: 0,
+            tokens: 0,
+        });
         if let Some(handle) = self.vacant.pop() {
             self.slots[handle as usize] = request;
             handle

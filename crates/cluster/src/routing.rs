@@ -199,6 +199,7 @@ impl Cluster<'_> {
             self.requests.get_mut(handle).instance = Some(InstanceId(instance as u32));
             self.track_evictable(handle);
         }
+        self.note_routed(handle, instance, now);
         self.bring_instance_up_to_date(instance, now);
         self.instances[instance].submit(now, submission);
         self.next_events.set(instance, self.instances[instance].next_event_at());

@@ -9,6 +9,7 @@ use crate::decisions::DecisionLog;
 use crate::disaggregation::{self, Disaggregation};
 use crate::fleet::Fleet;
 use crate::flow_control::FlowControl;
+use crate::live::Live;
 use crate::next_events::NextEvents;
 use crate::observer::{Observer, Progress, ProgressOnly};
 use crate::plan::{AdmissionPlan, Detail, Plan};
@@ -122,11 +123,13 @@ pub(crate) struct Cluster<'a> {
     /// Sessions seen so far; they are numbered from zero.
     sessions: u32,
     pub(crate) scratch_ended: Vec<Ended>,
+    /// Who listens, where requests come from outside.
+    pub(crate) live: Option<Live<'a>>,
     pub(crate) now: Tick,
 }
 
 impl<'a> Cluster<'a> {
-    fn new(plan: &'a Plan, observer: &'a mut dyn Observer) -> Self {
+    pub(crate) fn new(plan: &'a Plan, observer: &'a mut dyn Observer) -> Self {
         let admission = make_admission(plan);
         let flow_control =
             plan.flow_control.as_ref().map(|flow_control| FlowControl::new(plan, flow_control));
@@ -204,6 +207,7 @@ impl<'a> Cluster<'a> {
             sessions: 0,
             ended: 0,
             scratch_ended: Vec::new(),
+            live: None,
             now: Tick::ZERO,
         };
         cluster.learn_labels();
@@ -213,16 +217,25 @@ impl<'a> Cluster<'a> {
 
     fn run(mut self) -> Outcome {
         self.observer.begin(&*self.source);
+        self.play_before(Tick::MAX);
+        self.bring_up_to_date(Tick::MAX);
+        self.finish()
+    }
+
+    /// Plays the gateway's events before `until`, none of them after the horizon, and those events of the instances
+    /// that have to come before them.
+    pub(crate) fn play_before(&mut self, until: Tick) {
+        let until = until.min(self.plan.horizon + Tick::ONE);
         // Where the end of a request, or of its prompt, brings an event at the gateway.
         let reactive = self.source.is_reactive() || self.disaggregation.is_some();
-        let mut told = 0;
+        let mut told = self.injected;
         loop {
             let mut next = self.next_event();
             if reactive {
-                self.run_instances_in_order(&mut next);
+                self.run_instances_in_order(&mut next, until);
             }
             let Some((at, stage)) = next else { break };
-            if at > self.plan.horizon {
+            if at >= until {
                 break;
             }
             assert!(at >= self.now, "the clock went back from {:?} to {at:?}", self.now);
@@ -247,8 +260,11 @@ impl<'a> Cluster<'a> {
                 self.observer.progress(Progress { now, injected, ended });
             }
         }
-        self.bring_up_to_date(Tick::MAX);
-        self.finish()
+    }
+
+    /// When the gateway's next event is due; [`Tick::MAX`] when nothing is.
+    pub(crate) fn next_event_at(&self) -> Tick {
+        self.next_event().map_or(Tick::MAX, |(at, _)| at)
     }
 
     /// The next event of the gateway: by time, then by stage; the source's own requests before follow-ups.
@@ -347,6 +363,7 @@ impl<'a> Cluster<'a> {
         self.injected += 1;
         self.sessions = self.sessions.max(spec.session.map_or(0, |place| place.session.0 + 1));
         let handle = self.requests.insert(spec, number);
+        self.note_arrival(number, handle);
         self.admissions.push_back((now + self.plan.admission_latency, handle));
     }
 
@@ -429,12 +446,12 @@ impl<'a> Cluster<'a> {
     }
 
     /// Where an end can bring an arrival: runs the instances' events before the gateway's `next` event in order of time
-    /// (the lower instance first at one tick), and follows `next` when an end brings an earlier one.
-    fn run_instances_in_order(&mut self, next: &mut Option<(Tick, Stage)>) {
+    /// (the lower instance first at one tick) and before `until`, and follows `next` when an end brings an earlier one.
+    fn run_instances_in_order(&mut self, next: &mut Option<(Tick, Stage)>, until: Tick) {
         loop {
-            let gateway = next.map_or(Tick::MAX, |(at, _)| at);
+            let gateway = next.map_or(until, |(at, _)| at.min(until));
             let first_at = self.next_events.first_at();
-            if first_at >= gateway || first_at > self.plan.horizon {
+            if first_at >= gateway {
                 return;
             }
             let (first, limit) = self.next_events.first_and_limit();
@@ -444,7 +461,7 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    fn finish(mut self) -> Outcome {
+    pub(crate) fn finish(mut self) -> Outcome {
         let deadlock = self.instances.iter().position(Instance::is_deadlocked).map(|index| {
             let instance = &self.instances[index];
             format!(

@@ -92,7 +92,8 @@ impl Cluster<'_> {
             let delay = sample(scaler.plan.actuation_delay, &mut scaler.delays);
             scaler.changes.set(now + delay, Change { gpu: variants[variant].gpu.clone(), replicas });
         }
-        let goes_on = !self.nobody_is_left() && (self.plan.horizon < Tick::MAX || self.more_will_happen());
+        let more_may_come = self.plan.horizon < Tick::MAX || self.live.is_some() || self.more_will_happen();
+        let goes_on = !self.nobody_is_left() && more_may_come;
         let scaler = self.scaler();
         scaler.next_tick_at = goes_on.then(|| now + scaler.plan.interval);
     }
@@ -175,6 +176,7 @@ impl Cluster<'_> {
             if self.reads.cache {
                 instance.keep_index_journal();
             }
+            self.keep_journal_of(&mut instance);
             if let Some(log) = &mut self.decisions {
                 log.add_instance(instance.kv_blocks());
             }

@@ -10,32 +10,13 @@ use blis_cluster::run;
 use blis_kernel::Semantics;
 use blis_metrics::{Outcome, RequestEnding};
 use blis_policy::Registry;
-use support::{Script, plan, records, request, scripted, under};
+use support::{Script, in_pools, plan, records, request, scripted, under};
 
 /// As many prefill as decode instances; every request is split.
 fn pools(each: u32, requests: &[Script], set: fn(&mut Semantics)) -> Plan {
     let mut semantics = Semantics::CORRECTED;
     set(&mut semantics);
-    let mut plan = under(plan([1_000.0, 10.0, 100.0], scripted(requests)), semantics);
-    let registry = Registry::built_in();
-    let kind = InstanceKind { config: plan.instance.clone(), latency: plan.latency.clone() };
-    plan.instances = 2 * each;
-    plan.disaggregation = Some(DisaggregationPlan {
-        pools: PoolSizes { prefill: each, decode: each, ..PoolSizes::default() },
-        prefill: kind.clone(),
-        decode: kind,
-        decider: registry.deciders.get("always").expect("a decider").with_defaults(),
-        encode_decider: registry.encode_deciders.get("").expect("the default").with_defaults(),
-        prefill_routing: None,
-        decode_routing: None,
-        transfer: TransferPlan {
-            bandwidth_bytes_per_us: 10.0,
-            base_latency_us: 50.0,
-            block_bytes: 1_000.0,
-            contention: false,
-        },
-    });
-    plan
+    in_pools(under(plan([1_000.0, 10.0, 100.0], scripted(requests)), semantics), each)
 }
 
 fn ttft_us(outcome: &Outcome) -> Vec<i64> {

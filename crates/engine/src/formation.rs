@@ -528,6 +528,7 @@ impl Instance {
             if self.has_extras {
                 self.kv.forget_deferral(slot);
                 self.hold_adapter(slot);
+                self.note_scheduled(slot, start, now);
             }
             budget -= tokens;
             let request = &mut self.requests[slot as usize];

@@ -4,6 +4,7 @@
 
 use crate::adapters::{self, AdapterFigures, Adapters};
 use crate::config::InstanceConfig;
+use crate::journal::Happening;
 use crate::kv::offload::OffloadFigures;
 use crate::kv::{BlockKeys, IndexChange, KvCache};
 use crate::lockstep::Lockstep;
@@ -103,7 +104,7 @@ pub struct Instance {
     pub(crate) wants_decode_contexts: bool,
     /// Whether a chain of tiers lies below the GPU.
     pub(crate) has_chain: bool,
-    /// Whether there is that or there are adapters: what a step without either need not look at.
+    /// Whether there is that, there are adapters or a journal: what a step without any of them need not look at.
     pub(crate) has_extras: bool,
     /// The wait of [`Step::Fetching`].
     pub(crate) fetching: Fetching,
@@ -146,6 +147,8 @@ pub struct Instance {
     pub(crate) itl: DurationHistogram,
     pub(crate) counters: Counters,
     pub(crate) ended: Vec<Ended>,
+    /// What happened to requests, if somebody wants to know.
+    pub(crate) journal: Option<Vec<Happening>>,
     pub(crate) scratch_prefills: Vec<Prefill>,
     pub(crate) scratch_contexts: Vec<u64>,
     pub(crate) scratch_slots: Vec<u32>,
@@ -193,6 +196,7 @@ impl Instance {
             itl: DurationHistogram::default(),
             counters: Counters::default(),
             ended: Vec::new(),
+            journal: None,
             scratch_prefills: Vec::new(),
             scratch_contexts: Vec::new(),
             scratch_slots: Vec::new(),
@@ -230,6 +234,11 @@ impl Instance {
     /// What the latency model adds once to a request with an answer.
     pub fn post_decode_overhead(&self) -> Tick {
         self.post_decode
+    }
+
+    /// What the latency model adds behind every token, one after the other.
+    pub fn token_processing_time(&self) -> Tick {
+        self.token_processing
     }
 
     /// Its counters so far.

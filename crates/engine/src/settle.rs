@@ -1,12 +1,16 @@
 //! The effects of a step: tokens, first tokens, completions.
 
 use crate::instance::{Instance, SlotRef, Step};
+use crate::journal::Happening;
 use crate::request::{Ended, Ending, Pace, Remote, known};
 use blis_kernel::Tick;
 
 impl Instance {
     /// The step of `start .. end` has its effects. Called at its end, or at its start under Q1.
     pub(crate) fn settle(&mut self, start: Tick, end: Tick) {
+        if self.has_extras {
+            self.note_decoded(end);
+        }
         let itl = end - start + self.token_processing;
         let tokens = self.lockstep.step_settled(itl, end);
         if tokens > 0 {
@@ -74,6 +78,9 @@ impl Instance {
             request.progress += std::mem::take(&mut request.scheduled);
             if request.progress < request.target {
                 continue;
+            }
+            if let Some(journal) = &mut self.journal {
+                journal.push(Happening::Token { handle: request.handle, at: end });
             }
             let resumed = std::mem::replace(&mut request.has_first_token, true);
             if resumed {

@@ -302,6 +302,7 @@ impl Cluster<'_> {
         self.bring_instance_up_to_date(instance, now);
         self.count_at(instance, handle);
         self.instances[instance].enter_reserved(now, reservation);
+        self.note_routed(handle, instance, now);
         self.next_events.set(instance, self.instances[instance].next_event_at());
         if self.instances[instance].has_ended() {
             self.collect_ended(instance);

@@ -2,7 +2,10 @@
 
 #![allow(dead_code, missing_docs, clippy::missing_panics_doc, unreachable_pub)]
 
-use blis_cluster::plan::{AdmissionPlan, Detail, FlowControlPlan, Plan, RoutingPlan, Workload};
+use blis_cluster::plan::{
+    AdmissionPlan, Detail, DisaggregationPlan, FlowControlPlan, InstanceKind, Plan, PoolSizes, RoutingPlan,
+    TransferPlan, Workload,
+};
 use blis_engine::InstanceConfig;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 use blis_kernel::{RequestName, Semantics, Tick};
@@ -113,6 +116,30 @@ pub fn one_at_a_time(order: &str) -> FlowControlPlan {
         evicts: false,
         tick: Tick::from_us(1_000),
     }
+}
+
+/// The same plan with as many prefill as decode instances, where every request is split: a block of KV takes 100 µs to
+/// move, and every transfer 50 µs more.
+pub fn in_pools(mut plan: Plan, each: u32) -> Plan {
+    let registry = Registry::built_in();
+    let kind = InstanceKind { config: plan.instance.clone(), latency: plan.latency.clone() };
+    plan.instances = 2 * each;
+    plan.disaggregation = Some(DisaggregationPlan {
+        pools: PoolSizes { prefill: each, decode: each, ..PoolSizes::default() },
+        prefill: kind.clone(),
+        decode: kind,
+        decider: registry.deciders.get("always").expect("a decider").with_defaults(),
+        encode_decider: registry.encode_deciders.get("").expect("the default").with_defaults(),
+        prefill_routing: None,
+        decode_routing: None,
+        transfer: TransferPlan {
+            bandwidth_bytes_per_us: 10.0,
+            base_latency_us: 50.0,
+            block_bytes: 1_000.0,
+            contention: false,
+        },
+    });
+    plan
 }
 
 pub fn constant(value: i64) -> LengthSampler {
