@@ -5,11 +5,10 @@
 
 mod support;
 
-use blis_cluster::plan::{DisaggregationPlan, InstanceKind, Plan, PoolSizes, TransferPlan};
+use blis_cluster::plan::Plan;
 use blis_cluster::run;
 use blis_kernel::Semantics;
 use blis_metrics::{Outcome, RequestEnding};
-use blis_policy::Registry;
 use support::{Script, in_pools, plan, records, request, scripted, under};
 
 /// As many prefill as decode instances; every request is split.
