@@ -231,15 +231,16 @@ impl Cluster<'_> {
     pub(crate) fn dispatch_tick(&mut self, now: Tick) {
         let waiting = self.flow().queue.len();
         self.try_to_dispatch(now);
+        // Nobody need have looked at the instances: they may be behind, with events that have long been due.
+        self.bring_up_to_date(now);
         let nothing_else_is_due = self.nothing_but_ticks_is_due();
-        let oldest_signal = self.plan.snapshot_refresh_interval + self.patience_of_scaler();
+        let patience = self.plan.snapshot_refresh_interval + self.patience_with_fleet();
         let flow = self.flow();
         let in_vain = nothing_else_is_due && flow.queue.len() == waiting && flow.evictions.is_empty();
         flow.ticks_in_vain = if in_vain { flow.ticks_in_vain + 1 } else { 0 };
         // Whoever waits now waits for ever: nothing moves, and everybody has seen that.
         let is_stuck = flow.ticks_in_vain > TICKS_IN_VAIN
-            && flow.ticks_in_vain.saturating_mul(flow.plan.tick.as_us() as u64)
-                > oldest_signal.as_us() as u64;
+            && flow.ticks_in_vain.saturating_mul(flow.plan.tick.as_us() as u64) > patience.as_us() as u64;
         flow.tick_at = (!flow.queue.is_empty() && !is_stuck).then(|| now + flow.plan.tick);
     }
 

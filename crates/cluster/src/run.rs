@@ -299,7 +299,8 @@ impl<'a> Cluster<'a> {
         (next.0 < Tick::MAX).then_some(next)
     }
 
-    /// Whether nothing is to come but looks of the gateway queue and the autoscaler at a cluster that stands still.
+    /// Whether nothing is to come but looks of the gateway queue and the autoscaler at a cluster that stands still, and
+    /// what the autoscaler does without a request that moves: that may go on for ever.
     pub(crate) fn nothing_but_ticks_is_due(&self) -> bool {
         let arrivals = self.next_arrival.is_none() && self.follow_ups.next_at() == Tick::MAX;
         let at_gateway = self.admissions.is_empty() && self.routings.is_empty();
@@ -309,9 +310,7 @@ impl<'a> Cluster<'a> {
                 && pools.next_transfer_start_at() == Tick::MAX
                 && pools.next_transfer_end_at() == Tick::MAX
         });
-        let scaler = self.scaler.as_ref().is_none_or(|scaler| scaler.next_change_at() == Tick::MAX);
-        let fleet = self.fleet.next_loaded_at() == Tick::MAX && scaler;
-        self.next_events.first_at() == Tick::MAX && arrivals && at_gateway && timers && pools && fleet
+        self.next_events.first_at() == Tick::MAX && arrivals && at_gateway && timers && pools
     }
 
     fn pull_arrival(&mut self) {

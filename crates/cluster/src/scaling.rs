@@ -98,11 +98,20 @@ impl Cluster<'_> {
         scaler.next_tick_at = goes_on.then(|| now + scaler.plan.interval);
     }
 
-    /// For how long an autoscaler may look at a cluster that stands still before it acts.
-    pub(crate) fn patience_of_scaler(&self) -> Tick {
-        let longest_window = Tick::from_us(600_000_000);
-        self.scaler.as_ref().map_or(Tick::ZERO, |scaler| {
-            longest_window + scaler.plan.up_window + scaler.plan.down_window + scaler.plan.interval
+    /// For how long requests that wait at the gateway may hope for the fleet: everything that it waits for by itself
+    /// comes within this time, once.
+    pub(crate) fn patience_with_fleet(&self) -> Tick {
+        let Some(elastic) = &self.plan.elastic else { return Tick::ZERO };
+        let longest_window_of_a_policy = Tick::from_us(600_000_000);
+        let provisioning = elastic.node_pools.iter().map(|pool| pool.provisioning_delay.longest()).max();
+        let start = elastic.loading_delay.longest() + provisioning.unwrap_or(Tick::ZERO);
+        elastic.autoscaler.as_ref().map_or(start, |scaler| {
+            longest_window_of_a_policy
+                + scaler.up_window
+                + scaler.down_window
+                + scaler.interval
+                + scaler.actuation_delay.longest()
+                + start
         })
     }
 

@@ -5,7 +5,7 @@
 
 mod support;
 
-use blis_cluster::plan::{FlowControlPlan, Plan};
+use blis_cluster::plan::{AutoscalerPlan, Delay, ElasticPlan, FlowControlPlan, Plan};
 use blis_cluster::run;
 use blis_kernel::Tick;
 use blis_metrics::Outcome;
@@ -13,6 +13,9 @@ use blis_metrics::RequestEnding::{
     self, Completed, Evicted, ExpiredAtGateway, RejectedByAdmission, RejectedByGateway, ShedFromGateway,
     StillAtGateway, TimedOut,
 };
+use blis_policy::Registry;
+use blis_policy::autoscaling::{Autoscaler, Scaling, ScalingView};
+use blis_policy::registry::{Entry, MakeAutoscaler};
 use support::{Script, admission, one_at_a_time, plan, records, request, scripted, until};
 
 fn of_class(slo_class: &'static str, arrival_us: i64) -> Script {
@@ -101,4 +104,52 @@ fn at_the_horizon_the_queue_is_counted() {
     let outcome = run(&until(plan, Tick::from_us(2_500)));
     assert_eq!(endings(&outcome), [Completed, StillAtGateway, StillAtGateway]);
     assert_eq!((outcome.anomalies.gateway_depth, outcome.conservation.holds()), (2, true));
+}
+
+/// Takes an instance away whenever it is asked.
+struct TakesAway;
+
+impl Autoscaler for TakesAway {
+    fn decide(&mut self, view: &ScalingView<'_>) -> Option<Scaling> {
+        (!view.variants.is_empty()).then_some(Scaling { variant: 0, replicas: -1 })
+    }
+
+    fn stabilises(&self) -> bool {
+        true
+    }
+}
+
+/// Law: a run ends, even if requests wait for instances that nobody adds. The last one answers whom it has.
+#[test]
+fn nobody_waits_for_ever_for_a_cluster_without_instances() {
+    const TAKES_AWAY: Entry<MakeAutoscaler> = Entry {
+        name: "takes-away",
+        summary: "fewer instances",
+        formula: "-1",
+        params: &[],
+        make: |_| Box::new(TakesAway),
+    };
+    let detector = Registry::built_in().saturation.get("utilization").expect("a detector").with_defaults();
+    let by_snapshots = FlowControlPlan { saturation: detector, ..one_at_a_time("fifo") };
+    let mut plan = queued(&[of_class("", 0), of_class("", 500)], by_snapshots);
+    let at_once = Delay { mean_s: 0.0, std_dev_s: 0.0 };
+    plan.elastic = Some(ElasticPlan {
+        gpu: "H100".to_owned(),
+        tp: 1,
+        node_pools: Vec::new(),
+        loading_delay: at_once,
+        warm_start: true,
+        autoscaler: Some(AutoscalerPlan {
+            policy: TAKES_AWAY.with_defaults(),
+            interval: Tick::from_us(400),
+            up_window: Tick::ZERO,
+            down_window: Tick::ZERO,
+            actuation_delay: at_once,
+            min_replicas: 0,
+            max_replicas: 1,
+        }),
+    });
+    let outcome = run(&plan);
+    assert_eq!(endings(&outcome), [Completed, StillAtGateway]);
+    assert_eq!(done_at_us(&outcome), [Some(2_000), None]);
 }

@@ -394,8 +394,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         disaggregation,
         elastic,
         admission: admission(dice),
-        // A gateway queue in front of instances that come and go can tick for ever (seed 5156): not solved yet.
-        flow_control: (dice.one_in(3) && !comes_and_goes).then(|| flow_control(dice)),
+        flow_control: dice.one_in(3).then(|| flow_control(dice)),
         admission_latency: delay(dice),
         routing: routing(dice),
         routing_latency: delay(dice),

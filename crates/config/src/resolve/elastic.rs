@@ -88,12 +88,6 @@ pub(super) fn machines(
         }
         return None;
     }
-    if autoscales && context.options.gateway.enabled == Some(true) {
-        check.problem(Diagnostic::new(
-            "--flow-control and the autoscaler do not go together yet: the queue may wait for ever",
-        ));
-        return None;
-    }
     if has_pools {
         check.problem(
             Diagnostic::new("prefill and decode instances do not come and go").with_help(
