@@ -355,11 +355,10 @@ fn pool_view(columns: &Columns) -> PoolView<'_> {
     }
 }
 
-/// Whether one instance can process a prompt and then find it in its cache for the answer, so that even blocks that no
+/// Whether one instance can be asked for a prompt and for its answer, and then know the blocks again: even blocks that no
 /// other request shares need names.
 pub(crate) fn parts_can_meet(plan: &Plan) -> bool {
-    let shared = plan.disaggregation.as_ref().is_some_and(|own| own.pools.shared > 0);
-    shared && !plan.semantics.transfers_move_whole_prompts
+    plan.disaggregation.as_ref().is_some_and(|own| own.pools.shared > 0)
 }
 
 /// What the instance at a place in the pools is built from.
