@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Every crate with the crates of this workspace that it stands on, from the bottom up. A new edge is a decision of
 /// its own, and it is written down here.
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("blis-kernel", &[]),
     ("blis-policy", &["blis-kernel"]),
     ("blis-latency", &["blis-kernel"]),
@@ -16,6 +16,7 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("blis-convert", &["blis-workload"]),
     ("blis-engine", &["blis-kernel", "blis-latency", "blis-policy"]),
     ("blis-metrics", &["blis-kernel"]),
+    ("blis-calibrate", &["blis-kernel", "blis-metrics", "blis-workload"]),
     (
         "blis-cluster",
         &["blis-engine", "blis-kernel", "blis-latency", "blis-metrics", "blis-policy", "blis-workload"],
@@ -23,6 +24,7 @@ const EDGES: [(&str, &[&str]); 14] = [
     (
         "blis-config",
         &[
+            "blis-calibrate",
             "blis-cluster",
             "blis-engine",
             "blis-kernel",
@@ -32,12 +34,21 @@ const EDGES: [(&str, &[&str]); 14] = [
             "blis-workload",
         ],
     ),
-    ("blis-report", &["blis-kernel", "blis-metrics", "blis-workload"]),
+    ("blis-report", &["blis-calibrate", "blis-kernel", "blis-metrics", "blis-workload"]),
     ("blis-live", &["blis-config"]),
     ("blis", &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-report"]),
     (
         "blis-cli",
-        &["blis", "blis-config", "blis-convert", "blis-live", "blis-policy", "blis-report", "blis-workload"],
+        &[
+            "blis",
+            "blis-calibrate",
+            "blis-config",
+            "blis-convert",
+            "blis-live",
+            "blis-policy",
+            "blis-report",
+            "blis-workload",
+        ],
     ),
     ("own-policies", &["blis-cli", "blis-kernel", "blis-policy"]),
 ];

@@ -30,7 +30,12 @@ enum Exit {
     Done,
     /// The user has to change something.
     Problems(Vec<Diagnostic>),
+    /// Everything worked, but a figure is not as it has to be.
+    Exceeded(Vec<Diagnostic>),
 }
+
+/// Exit code for [`Exit::Exceeded`].
+const EXCEEDED: u8 = 3;
 
 impl From<Diagnostic> for Exit {
     fn from(problem: Diagnostic) -> Self {
@@ -55,6 +60,10 @@ pub fn main_with(policies: &Registry) -> ExitCode {
         Err(Exit::Problems(problems)) => {
             printer::problems(&problems);
             ExitCode::FAILURE
+        }
+        Err(Exit::Exceeded(problems)) => {
+            printer::problems(&problems);
+            ExitCode::from(EXCEEDED)
         }
     }
 }

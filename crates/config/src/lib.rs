@@ -1,5 +1,6 @@
 //! Flags and files as types, the embedded catalogue, and their resolution to a plan.
 
+pub mod calibration_files;
 pub mod catalogue;
 pub mod convert;
 pub mod decision_file;

@@ -183,6 +183,17 @@ impl Object<'_> {
         write_object(self.out, self.depth, fill);
     }
 
+    /// A member that is an array of texts.
+    pub(crate) fn texts(&mut self, key: &str, texts: &[&str]) {
+        self.key(key);
+        self.out.push('[');
+        for (i, text) in texts.iter().enumerate() {
+            next_line(self.out, deeper(self.depth), i == 0);
+            text.write(self.out);
+        }
+        close(self.out, self.depth, texts.is_empty(), ']');
+    }
+
     /// A member that is an array of objects, one per item.
     pub(crate) fn array<T>(
         &mut self,

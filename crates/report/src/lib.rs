@@ -10,11 +10,15 @@
 //! | [`saturation_report`] | `--saturation-report`: the detectors' verdicts after every event |
 //! | [`decision_trace`] | `--decision-trace`: every decision at the gateway |
 //! | [`explanation`] | `blis explain`: the decisions about one request |
+//! | [`calibration_file`], [`calibration_table`] | simulated against measured requests, for programs and for people |
+//! | [`adapter_comparison_file`], [`adapter_comparison_table`] | the same against another model of LoRA serving |
 //! | [`document`] | `--format json`: one document with everything |
 //! | [`table`] | `--format table`: for people |
 //! | [`profile_table`], [`profile_document`] | what a workload looks like, for people and for programs |
 
 mod adapters;
+mod calibration;
+mod calibration_table;
 mod decision_trace;
 mod document;
 mod explanation;
@@ -29,6 +33,8 @@ mod sparkline;
 mod standard_output;
 mod table;
 
+pub use calibration::{adapter_comparison_file, calibration_file};
+pub use calibration_table::{adapter_comparison_table, calibration_table};
 pub use decision_trace::decision_trace;
 pub use document::document;
 pub use explanation::explanation;

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod calibrate;
 mod completion;
 mod compose;
 mod convert;
@@ -20,7 +21,8 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 15] = [
+    "calibrate",
     "completion",
     "compose",
     "convert",
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Run(Box<run::RunArgs>),
     /// Simulate a cluster under the traffic of a recorded trace
     Replay(Box<replay::ReplayArgs>),
+    /// Compare simulated with measured requests, and say what to change
+    Calibrate(Box<calibrate::CalibrateArgs>),
     /// Merge workload files into one
     Compose(compose::ComposeArgs),
     /// Make a workload file or a trace from something else
@@ -78,6 +82,7 @@ pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
     match command {
         Command::Run(args) => run::run(*args, findings, words, policies),
         Command::Replay(args) => replay::run(*args, findings, words, policies),
+        Command::Calibrate(args) => calibrate::run(*args, findings),
         Command::Compose(args) => compose::run(&args, findings),
         Command::Convert(args) => convert::run(args, findings),
         Command::Validate(args) => validate::run(&args, findings, policies),

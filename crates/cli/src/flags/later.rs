@@ -76,8 +76,7 @@ const FLAGS: &[Later] = &[
 ];
 
 /// Commands that are known but not built yet, and what they do.
-const COMMANDS: [(&str, &str); 2] =
-    [("observe", "measuring a real server"), ("calibrate", "comparing simulated with measured requests")];
+const COMMANDS: [(&str, &str); 1] = [("observe", "measuring a real server")];
 
 /// What a command that is not built yet would do; `None` when there is no such command.
 pub(crate) fn command_subject(name: &str) -> Option<&'static str> {

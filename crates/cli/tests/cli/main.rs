@@ -2,6 +2,8 @@
 
 mod analysis;
 mod bad_input;
+mod calibrate;
+
 mod command_line;
 mod convert;
 mod decisions;

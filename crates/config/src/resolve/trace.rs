@@ -149,7 +149,7 @@ pub(super) fn adapters(trace: &Trace) -> Vec<AdapterReference> {
 }
 
 /// What the header says about goodput; 0 = no target.
-pub(super) fn slo_targets(header: &TraceHeader) -> SloTargets {
+pub(crate) fn slo_targets(header: &TraceHeader) -> SloTargets {
     let of = |target: &GoodputTarget| {
         [(Latency::Ttft, target.ttft_ms), (Latency::Itl, target.itl_ms), (Latency::E2e, target.e2e_ms)].into()
     };
