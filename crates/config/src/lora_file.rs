@@ -1,8 +1,7 @@
 //! LoRA files: which adapters there are, and what they cost.
 
 use crate::diagnostic::Diagnostic;
-use crate::yaml::tree::{Findings, Node, Section};
-use crate::yaml::{self, Spanned};
+use crate::yaml::tree::{Findings, Section, file_with_one_key};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The file's one key.
@@ -44,20 +43,10 @@ pub struct DeclaredAdapter {
 /// Everything that is wrong with it, with line and column.
 pub fn read(text: &str, file_name: &str) -> Result<LoraFile, Vec<Diagnostic>> {
     let mut findings = Findings::new(file_name);
-    if text.trim().is_empty() {
-        findings.problem(None, Diagnostic::new("the file is empty"));
-        return Err(findings.problems);
+    match file_with_one_key(text, &mut findings, KEY, lora)? {
+        Some(file) if findings.problems.is_empty() => Ok(file),
+        _ => Err(findings.problems),
     }
-    let Spanned { value: node, .. } = yaml::from_str::<Spanned<Node>>(text, file_name)?;
-    let mut top = Section::document(node, &mut findings);
-    let mut file = LoraFile::default();
-    if let Some(section) = top.section(&mut findings, KEY) {
-        file = lora(section, &mut findings);
-    } else if findings.problems.is_empty() {
-        findings.problem(None, Diagnostic::new(format!("key \"{KEY}\" is missing")));
-    }
-    top.finish(&mut findings);
-    if findings.problems.is_empty() { Ok(file) } else { Err(findings.problems) }
 }
 
 fn is_positive(value: f64) -> bool {

@@ -2,8 +2,8 @@
 
 use crate::catalogue::{Catalogue, OffloadDevice};
 use crate::diagnostic::{Diagnostic, unknown_name};
-use crate::yaml::tree::{Findings, Item, Node, Section};
-use crate::yaml::{self, Spanned};
+use crate::yaml::Spanned;
+use crate::yaml::tree::{Findings, Item, Node, Section, file_with_one_key};
 use blis_workload::trace::{RecordedKvOffload, RecordedSecondaryTier};
 
 /// The file's one key.
@@ -26,20 +26,10 @@ pub fn read(
     block_tokens: Option<u32>,
 ) -> Result<(RecordedKvOffload, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::new(file_name);
-    if text.trim().is_empty() {
-        findings.problem(None, Diagnostic::new("the file is empty"));
-        return Err(findings.problems);
-    }
-    let Spanned { value: node, .. } = yaml::from_str::<Spanned<Node>>(text, file_name)?;
-    let mut top = Section::document(node, &mut findings);
-    let mut offload = None;
-    if let Some(section) = top.section(&mut findings, KEY) {
-        let reader = Reader { findings: &mut findings, catalogue: Some(catalogue) };
-        offload = Some(reader.offload(section, block_tokens.map(i64::from)));
-    } else if findings.problems.is_empty() {
-        findings.problem(None, Diagnostic::new(format!("key \"{KEY}\" is missing")));
-    }
-    top.finish(&mut findings);
+    let offload = file_with_one_key(text, &mut findings, KEY, |section, findings| {
+        let reader = Reader { findings, catalogue: Some(catalogue) };
+        reader.offload(section, block_tokens.map(i64::from))
+    })?;
     match offload {
         Some(offload) if findings.problems.is_empty() => Ok((offload, findings.warnings)),
         _ => Err(findings.problems),

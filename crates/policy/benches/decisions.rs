@@ -3,11 +3,15 @@
 
 #![allow(clippy::print_stdout)]
 
-use blis_kernel::{InstanceId, Semantics, Tick};
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use blis_kernel::{InstanceId, Semantics};
 use blis_policy::registry::{SCORING_ROUTER, Scorers, Setup};
-use blis_policy::routing::{LoadRule, PrefixCache, PromptKeys, RequestView, Router, RouterView};
+use blis_policy::routing::{LoadRule, Router};
 use blis_policy::{Params, Registry};
 use std::time::Instant;
+use support::Fleet;
 
 const SIZES: [usize; 3] = [4, 64, 512];
 /// The quickest of so many rounds counts: others share the machine.
@@ -15,76 +19,42 @@ const ROUNDS: usize = 25;
 /// Instances that are looked at in one round, over all decisions.
 const WORK: usize = 1 << 20;
 
-/// Columns of a busy cluster, which is also the cache that is asked.
-struct Fleet {
-    instances: Vec<InstanceId>,
-    queue_depth: Vec<u32>,
-    batch_size: Vec<u32>,
-    kv_utilization: Vec<f64>,
-    in_flight: Vec<u32>,
-    adapter_resident: Vec<bool>,
-    cached: Vec<u32>,
-}
-
-impl Fleet {
-    fn new(size: usize) -> Self {
-        // A multiplicative hash gives figures without order.
-        let figure = |salt: u32, most: u32| {
-            move |i: usize| (i as u32 + 1).wrapping_mul(2_654_435_761).rotate_left(salt) % most
-        };
-        let column = |salt, most| (0..size).map(figure(salt, most)).collect::<Vec<_>>();
-        Self {
-            instances: (0..size as u32).map(InstanceId).collect(),
-            queue_depth: column(3, 20),
-            batch_size: column(7, 256),
-            kv_utilization: column(11, 1000).into_iter().map(|share| f64::from(share) / 1000.0).collect(),
-            in_flight: column(13, 300),
-            cached: column(17, 8),
-            adapter_resident: column(19, 2).into_iter().map(|half| half == 1).collect(),
-        }
-    }
-
-    fn view<'a>(&'a self, keys: &'a [u64]) -> RouterView<'a> {
-        RouterView {
-            now: Tick::ZERO,
-            request: RequestView { input_tokens: 512, keys: PromptKeys::all_shared(keys), slo_rank: 3 },
-            instances: &self.instances,
-            queue_depth: &self.queue_depth,
-            batch_size: &self.batch_size,
-            kv_utilization: &self.kv_utilization,
-            in_flight: &self.in_flight,
-            adapter_resident: &self.adapter_resident,
-            load: LoadRule::InFlight,
-            cache: self,
-        }
-    }
-
-    /// Nanoseconds of one decision.
-    fn time(&self, router: &mut dyn Router) -> f64 {
-        let keys: Vec<u64> = (0..32).collect();
-        let view = self.view(&keys);
-        let decisions = WORK / self.instances.len();
-        let mut least = f64::INFINITY;
-        for _ in 0..ROUNDS {
-            let start = Instant::now();
-            for _ in 0..decisions {
-                std::hint::black_box(router.route(std::hint::black_box(&view)));
-            }
-            least = least.min(start.elapsed().as_nanos() as f64 / decisions as f64);
-        }
-        least
+/// A busy cluster.
+fn fleet(size: usize) -> Fleet {
+    // A multiplicative hash gives figures without order.
+    let figure = |salt: u32, most: u32| {
+        move |i: usize| (i as u32 + 1).wrapping_mul(2_654_435_761).rotate_left(salt) % most
+    };
+    let column = |salt, most| (0..size).map(figure(salt, most)).collect::<Vec<_>>();
+    Fleet {
+        instances: (0..size as u32).map(InstanceId).collect(),
+        queue_depth: column(3, 20),
+        batch_size: column(7, 256),
+        kv_utilization: column(11, 1000).into_iter().map(|share| f64::from(share) / 1000.0).collect(),
+        in_flight: column(13, 300),
+        cached: column(17, 8),
+        adapter_resident: column(19, 2).into_iter().map(|half| half == 1).collect(),
     }
 }
 
-impl PrefixCache for Fleet {
-    fn cached_blocks(&self, _: &RequestView<'_>, _: &[InstanceId], out: &mut Vec<u32>) {
-        out.clear();
-        out.extend_from_slice(&self.cached);
+/// Nanoseconds of one decision.
+fn time(fleet: &Fleet, router: &mut dyn Router) -> f64 {
+    let keys: Vec<u64> = (0..32).collect();
+    let view = fleet.view(512, &keys, LoadRule::InFlight);
+    let decisions = WORK / fleet.instances.len();
+    let mut least = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for _ in 0..decisions {
+            std::hint::black_box(router.route(std::hint::black_box(&view)));
+        }
+        least = least.min(start.elapsed().as_nanos() as f64 / decisions as f64);
     }
+    least
 }
 
 fn row(name: &str, make: &dyn Fn() -> Box<dyn Router>) {
-    let [small, middle, large] = SIZES.map(|size| Fleet::new(size).time(&mut *make()));
+    let [small, middle, large] = SIZES.map(|size| time(&fleet(size), &mut *make()));
     println!("| {name} | {small:.0} | {middle:.0} | {large:.0} | {:.2} |", large / SIZES[2] as f64);
 }
 

@@ -1,110 +1,17 @@
 //! Laws that every policy of an axis keeps, whichever it is: they are tried on all that the registry has, so that a new one
 //! is tried too.
 
+mod support;
+
 use blis_kernel::{InstanceId, Tick};
 use blis_policy::Registry;
 use blis_policy::admission::{AdmissionView, Decision};
-use blis_policy::disaggregation::{DeciderView, PoolView};
 use blis_policy::encode::EncodeView;
 use blis_policy::flow_control::BandView;
 use blis_policy::registry::{SCORING_ROUTER, Scorers, Setup};
-use blis_policy::routing::{LoadRule, PrefixCache, PromptKeys, RequestView, RouterView};
-use blis_policy::saturation::FleetView;
+use blis_policy::routing::LoadRule;
 use proptest::prelude::*;
-
-/// Columns over instances, which are also the cache that is asked.
-#[derive(Clone, Debug)]
-struct Fleet {
-    instances: Vec<InstanceId>,
-    queue_depth: Vec<u32>,
-    batch_size: Vec<u32>,
-    kv_utilization: Vec<f64>,
-    in_flight: Vec<u32>,
-    adapter_resident: Vec<bool>,
-    cached: Vec<u32>,
-}
-
-impl PrefixCache for Fleet {
-    fn cached_blocks(&self, _: &RequestView<'_>, _: &[InstanceId], out: &mut Vec<u32>) {
-        out.clear();
-        out.extend_from_slice(&self.cached);
-    }
-}
-
-impl Fleet {
-    fn view<'a>(&'a self, keys: &'a [u64], load: LoadRule) -> RouterView<'a> {
-        RouterView {
-            now: Tick::ZERO,
-            request: RequestView { input_tokens: 128, keys: PromptKeys::all_shared(keys), slo_rank: 3 },
-            instances: &self.instances,
-            queue_depth: &self.queue_depth,
-            batch_size: &self.batch_size,
-            kv_utilization: &self.kv_utilization,
-            in_flight: &self.in_flight,
-            adapter_resident: &self.adapter_resident,
-            load,
-            cache: self,
-        }
-    }
-
-    fn pool(&self) -> PoolView<'_> {
-        PoolView {
-            queue_depth: &self.queue_depth,
-            batch_size: &self.batch_size,
-            kv_utilization: &self.kv_utilization,
-            in_flight: &self.in_flight,
-        }
-    }
-
-    /// The same fleet, the instance at `at` fuller by `more` requests of each kind and a tenth of its KV cache.
-    fn with_more_at(&self, at: usize, more: u32) -> Self {
-        let mut fuller = self.clone();
-        fuller.queue_depth[at] += more;
-        fuller.batch_size[at] += more;
-        fuller.in_flight[at] += more;
-        fuller.kv_utilization[at] = (fuller.kv_utilization[at] + 0.1).min(1.0);
-        fuller
-    }
-
-    /// A request at the gate at time zero.
-    fn at_the_gate(&self, input_tokens: u32, slo_rank: i32) -> AdmissionView<'_> {
-        AdmissionView {
-            now: Tick::ZERO,
-            input_tokens,
-            slo_class: "",
-            slo_rank,
-            tenant: "",
-            tenant_in_flight: 0,
-            queue_depth: &self.queue_depth,
-            batch_size: &self.batch_size,
-            kv_utilization: &self.kv_utilization,
-            in_flight: &self.in_flight,
-            load: LoadRule::InFlight,
-        }
-    }
-
-    /// A prompt that is about to be split or not, while this fleet decodes and `prefill` prefills.
-    fn prompt<'a>(&'a self, prefill: &'a Self, input_tokens: u32) -> DeciderView<'a> {
-        DeciderView {
-            now: Tick::ZERO,
-            input_tokens,
-            cached_tokens: 0,
-            transfer_time: Tick::from_us(5_000),
-            prefill: prefill.pool(),
-            decode: self.pool(),
-            chosen: 0,
-        }
-    }
-
-    fn as_seen_by_detectors(&self) -> FleetView<'_> {
-        FleetView {
-            queue_depth: &self.queue_depth,
-            kv_utilization: &self.kv_utilization,
-            in_flight: &self.in_flight,
-            max_num_seqs: 100,
-        }
-    }
-}
+use support::Fleet;
 
 /// Instances that are nearly idle, half busy or full, all of a fleet alike.
 fn fleets() -> impl Strategy<Value = Fleet> {
@@ -134,7 +41,7 @@ proptest! {
             let (mut first, mut second) = ((router.make)(&setup), (router.make)(&setup));
             for fleet in &fleets {
                 let keys: Vec<u64> = (0..8).collect();
-                let view = fleet.view(&keys, setup.load());
+                let view = fleet.view(128, &keys, setup.load());
                 let choice = first.route(&view);
                 prop_assert!(choice.0 < view.len(), "{} chose {}", router.name, choice.0);
                 prop_assert_eq!(choice, second.route(&view), "{}", router.name);
@@ -152,7 +59,7 @@ proptest! {
                 let keys: Vec<u64> = (0..blocks).collect();
                 let cached = fleet.cached.iter().map(|&cached| cached.min(blocks as u32)).collect();
                 let fleet = Fleet { cached, ..fleet.clone() };
-                let view = fleet.view(&keys, LoadRule::InFlight);
+                let view = fleet.view(128, &keys, LoadRule::InFlight);
                 let mut scores = vec![f64::NAN; view.len()];
                 made.score(&view, &mut scores);
                 prop_assert!(
@@ -173,7 +80,7 @@ proptest! {
             let params = scorer.with_defaults().params;
             let score = |fleet: &Fleet| {
                 let mut scores = vec![f64::NAN; fleet.instances.len()];
-                let view = fleet.view(&[1, 2, 3, 4, 5, 6, 7, 8], LoadRule::QueuePlusBatchPlusInFlight);
+                let view = fleet.view(128, &[1, 2, 3, 4, 5, 6, 7, 8], LoadRule::QueuePlusBatchPlusInFlight);
                 (scorer.make)(&Setup::of(&params)).score(&view, &mut scores);
                 scores[at]
             };
@@ -190,7 +97,7 @@ proptest! {
             let all = registry.scorers.entries().iter();
             let scorers: Scorers = all.map(|scorer| (scorer.with_defaults(), weight)).collect();
             let setup = Setup { scorers: &scorers, ..Setup::of(&router.params) };
-            (router.entry.make)(&setup).route(&fleet.view(&[1, 2, 3], LoadRule::InFlight))
+            (router.entry.make)(&setup).route(&fleet.view(128, &[1, 2, 3], LoadRule::InFlight))
         };
         prop_assert_eq!(choice(1.0), choice(2.0_f64.powi(scale)));
     }

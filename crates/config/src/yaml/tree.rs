@@ -147,6 +147,30 @@ impl<T> Item<T> {
     }
 }
 
+/// Reads a file whose one key holds everything; `None` when it is not there, which is a problem of its own.
+///
+/// # Errors
+/// Text that is no YAML.
+pub(crate) fn file_with_one_key<T>(
+    text: &str,
+    findings: &mut Findings<'_>,
+    key: &str,
+    read: impl FnOnce(Section, &mut Findings<'_>) -> T,
+) -> Result<Option<T>, Vec<Diagnostic>> {
+    if text.trim().is_empty() {
+        findings.problem(None, Diagnostic::new("the file is empty"));
+        return Ok(None);
+    }
+    let Spanned { value: node, .. } = super::from_str::<Spanned<Node>>(text, findings.file_name)?;
+    let mut top = Section::document(node, findings);
+    let content = top.section(findings, key).map(|section| read(section, findings));
+    if content.is_none() && findings.problems.is_empty() {
+        findings.problem(None, Diagnostic::new(format!("key \"{key}\" is missing")));
+    }
+    top.finish(findings);
+    Ok(content)
+}
+
 impl Section {
     /// The whole file.
     pub(crate) fn document(node: Node, findings: &mut Findings<'_>) -> Self {
