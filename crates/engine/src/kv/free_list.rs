@@ -23,8 +23,8 @@ struct Entry {
 
 /// What [`FreeList::take`] took.
 pub(super) enum Taken {
-    /// So many blocks without identity. `owner` is set when they were the last of a run that somebody may look for.
-    Run { count: u32, owner: Option<u32> },
+    /// So many blocks without identity. When they were the last of a run that somebody may look for: who, and which.
+    Run { count: u32, owner: Option<(u32, EntryId)> },
     /// A block with an identity; its id is free for reuse.
     Block(u32),
 }
@@ -141,7 +141,7 @@ impl FreeList {
                     self.unlink(id);
                     self.vacant.push(id);
                 }
-                Taken::Run { count: taken, owner: (emptied && owner != NONE).then_some(owner) }
+                Taken::Run { count: taken, owner: (emptied && owner != NONE).then_some((owner, id)) }
             }
             Kind::Block => {
                 self.len -= 1;

@@ -13,6 +13,7 @@
 
 mod cpu_tier;
 mod free_list;
+mod head;
 mod lower;
 pub mod offload;
 mod recency;
@@ -20,6 +21,7 @@ mod recency;
 use crate::config::InstanceConfig;
 use blis_kernel::Tick;
 use free_list::{EntryId, FreeList, NONE, Taken};
+use head::Head;
 pub use lower::FetchAnswer;
 use lower::Lower;
 use rustc_hash::FxHashMap;
@@ -74,23 +76,6 @@ enum Hold {
         /// (Q4), or a reload came in between. Wraps when it is less far.
         ahead_tokens: u64,
     },
-}
-
-/// The leading blocks of a request whose other blocks are private.
-#[derive(Debug)]
-struct Head {
-    /// Keys of the chain.
-    keys: Box<[u64]>,
-    /// Blocks held, in order.
-    blocks: Vec<u32>,
-    /// How many of them are full.
-    full: usize,
-}
-
-impl Head {
-    fn len(head: Option<&Self>) -> u32 {
-        head.map_or(0, |head| head.blocks.len() as u32)
-    }
 }
 
 /// A listed block.
@@ -209,7 +194,7 @@ impl KvCache {
         self.holds[slot] = match keys {
             BlockKeys::Leading(keys) => {
                 assert!(self.lower.is_none(), "a lower tier needs keys");
-                let head = (!keys.is_empty()).then(|| Box::new(Head { keys, blocks: Vec::new(), full: 0 }));
+                let head = Head::new(keys);
                 Hold::Private { head, tokens: 0, blocks: 0, saved: NONE, findable_blocks: 0, detached: false }
             }
             BlockKeys::Listed(keys) => Hold::Listed {
@@ -225,9 +210,10 @@ impl KvCache {
     /// Ends the account of a request that holds nothing any more.
     pub fn forget(&mut self, slot: u32) {
         match std::mem::replace(&mut self.holds[slot as usize], Hold::Vacant) {
-            Hold::Private { blocks, saved, .. } => {
+            Hold::Private { head, blocks, saved, .. } => {
                 assert_eq!(blocks, 0, "slot {slot} is forgotten while it holds blocks");
                 self.free.disown(saved);
+                self.disown_older(head);
             }
             Hold::Listed { blocks, .. } => {
                 assert!(blocks.is_empty(), "slot {slot} is forgotten while it holds blocks");
@@ -269,7 +255,9 @@ impl KvCache {
                 if (leading as usize) < keys.len() {
                     return leading;
                 }
-                (leading + self.free.run_len(*saved).min(*findable_blocks)).min(limit)
+                let older = head.as_ref().map_or(&[][..], |head| &head.older);
+                let behind = self.in_runs((*saved, *findable_blocks), older, |_, _| ());
+                (leading + behind).min(limit)
             }
             Hold::Listed { keys, .. } => self.leading_cached(keys, limit as usize) as u32,
             Hold::Vacant => 0,
@@ -341,60 +329,6 @@ impl KvCache {
             Hold::Listed { .. } => self.extend_listed(slot, from, new, cached, prefill),
             Hold::Vacant => unreachable!("slot {slot} is not registered"),
         }
-    }
-
-    /// Private blocks behind listed ones. Nothing is detached here: no prompt is admitted without work.
-    fn extend_with_head(&mut self, slot: u32, from: u64, new: u64, cached: u32) -> bool {
-        let size = u64::from(self.block_tokens);
-        let Hold::Private { head: Some(mut head), mut tokens, mut blocks, saved, findable_blocks, detached } =
-            std::mem::replace(&mut self.holds[slot as usize], Hold::Vacant)
-        else {
-            unreachable!("slot {slot} has no head")
-        };
-        let listed = (cached as usize).min(head.keys.len());
-        let from_run = cached - listed as u32;
-        let mut ids = std::mem::take(&mut self.scratch_cached);
-        self.find(&head.keys[..listed], &mut ids);
-        let room = u64::from(blocks) * size - tokens;
-        let need = new.saturating_sub(room).div_ceil(size);
-        let claims = ids.iter().filter(|&&id| self.blocks[id as usize].references == 0).count() as u64;
-        let accepted = need + claims + u64::from(from_run) <= u64::from(self.free.len());
-        let (mut saved, mut findable_blocks) = (saved, findable_blocks);
-        if accepted && new > 0 {
-            self.claim(&ids, &mut head.blocks);
-            head.full += listed;
-            if from_run > 0 {
-                self.free.claim_from_run(saved, from_run);
-                (saved, findable_blocks) = (NONE, 0);
-                self.hits += u64::from(from_run);
-            }
-            blocks += cached;
-            tokens += u64::from(cached) * size;
-            assert_eq!(tokens, from, "a prompt with private blocks is stored in order");
-            tokens += new;
-            blocks += need as u32;
-            self.misses += need;
-            self.grow_head(&mut head, tokens, need);
-        }
-        self.scratch_cached = ids;
-        let head = Some(head);
-        self.holds[slot as usize] = Hold::Private { head, tokens, blocks, saved, findable_blocks, detached };
-        accepted
-    }
-
-    /// Takes `need` blocks, the first of them for the head while that is not complete; `tokens` are stored afterwards.
-    fn grow_head(&mut self, head: &mut Head, tokens: u64, mut need: u64) {
-        while need > 0 && head.blocks.len() < head.keys.len() {
-            self.take(1);
-            need -= 1;
-            head.blocks.push(self.new_block(Block { references: 1, fill: self.block_tokens, key: None }));
-        }
-        let full = ((tokens / u64::from(self.block_tokens)) as usize).min(head.blocks.len());
-        for n in head.full..full {
-            self.publish(head.blocks[n], head.keys[n]);
-        }
-        head.full = head.full.max(full);
-        self.take(need as u32);
     }
 
     fn extend_listed(&mut self, slot: u32, from: u64, new: u64, cached: u32, prefill: bool) -> bool {
@@ -527,11 +461,8 @@ impl KvCache {
             match self.free.take(count) {
                 Taken::Run { count: taken, owner } => {
                     count -= taken;
-                    if let Some(owner) = owner
-                        && let Hold::Private { saved, findable_blocks, .. } = &mut self.holds[owner as usize]
-                    {
-                        *saved = NONE;
-                        *findable_blocks = 0;
+                    if let Some((owner, run)) = owner {
+                        self.run_is_gone(owner, run);
                     }
                 }
                 Taken::Block(id) => {
@@ -563,7 +494,12 @@ impl KvCache {
                 let in_head = head.as_ref().map_or(0, |head| head.keys.len() as u32);
                 let findable = findable_limit.min(full as u32).saturating_sub(in_head);
                 if count > 0 && findable_limit > in_head && !detached {
-                    self.free.disown(*saved);
+                    match head {
+                        Some(head) if *findable_blocks > findable => {
+                            head.older.push((*saved, *findable_blocks))
+                        }
+                        _ => self.free.disown(*saved),
+                    }
                     *saved = self.free.push_run(count, Some(slot));
                     *findable_blocks = findable;
                 } else if count > 0 {
