@@ -496,7 +496,7 @@ impl KvCache {
                 if count > 0 && findable_limit > in_head && !detached {
                     match head {
                         Some(head) if *findable_blocks > findable => {
-                            head.older.push((*saved, *findable_blocks))
+                            head.older.push((*saved, *findable_blocks));
                         }
                         _ => self.free.disown(*saved),
                     }
