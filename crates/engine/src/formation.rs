@@ -42,6 +42,9 @@ impl Instance {
         let evicted = self.form(now);
         self.counters.queue_length_sum += self.waiting.len() as u64;
         if self.batch.is_empty() && !evicted {
+            if self.adapter_first_for.is_some() {
+                self.ask_for_adapter(now);
+            }
             self.step = if self.waiting.is_empty() { Step::None } else { self.wait(now) };
             return;
         }
@@ -77,11 +80,12 @@ impl Instance {
         Step::Fetching
     }
 
-    /// If the request at the head of the wait queue needs an adapter that is not resident, begins to load it.
+    /// If the request at the head of the wait queue needs an adapter that is not resident, begins to load it; or the
+    /// one without whose blocks the head goes nowhere.
     #[cold]
     fn ask_for_adapter(&mut self, now: Tick) {
-        let (Some(head), Some(adapters)) = (self.waiting.front(), &mut self.adapters) else { return };
-        let slot = head.slot;
+        let slot = self.first_block_holder().or(self.waiting.front().map(|head| head.slot));
+        let (Some(slot), Some(adapters)) = (slot, &mut self.adapters) else { return };
         let adapter = self.requests[slot as usize].adapter;
         if adapter == adapters::NONE {
             return;
@@ -94,6 +98,11 @@ impl Instance {
                 request.holds_adapter &= Some(request.adapter) != lapsed;
             }
         }
+    }
+
+    /// Who holds blocks for which the head of the wait queue waits while nobody runs, and needs an adapter himself.
+    fn first_block_holder(&self) -> Option<u32> {
+        self.adapter_first_for.filter(|&who| self.is_alive(who)).map(|who| who.slot)
     }
 
     /// Whether the request must wait for its adapter.
@@ -501,6 +510,13 @@ impl Instance {
                     continue;
                 }
                 if self.lacks_adapter(slot) {
+                    if self.batch.is_empty() && blocks_are_short {
+                        let generation = self.requests[slot as usize].generation;
+                        self.adapter_first_for = Some(SlotRef { slot, generation });
+                    } else if self.first_block_holder().is_some_and(|holder| holder != slot) {
+                        blocks_are_short = true;
+                        continue;
+                    }
                     return;
                 }
             }
@@ -527,6 +543,7 @@ impl Instance {
             self.waiting.remove(passed_over);
             if self.has_extras {
                 self.kv.forget_deferral(slot);
+                self.adapter_first_for = None;
                 self.hold_adapter(slot);
                 self.note_scheduled(slot, start, now);
             }

@@ -128,6 +128,8 @@ pub struct Instance {
     pub(crate) queue_is_dirty: bool,
     /// Requests of the wait queue whose prompt's blocks are filled already.
     pub(crate) block_holders_waiting: u32,
+    /// Of these, one whose adapter comes before the head's, because the head waits for its blocks.
+    pub(crate) adapter_first_for: Option<SlotRef>,
     pub(crate) batch: Vec<u32>,
     pub(crate) next_batch_sequence: u64,
     /// Batch sequence of the first request admitted in the step being formed.
@@ -185,6 +187,7 @@ impl Instance {
             waiting: VecDeque::new(),
             queue_is_dirty: false,
             block_holders_waiting: 0,
+            adapter_first_for: None,
             batch: Vec::new(),
             next_batch_sequence: 0,
             admitted_from: 0,
