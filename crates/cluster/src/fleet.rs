@@ -189,6 +189,26 @@ impl Fleet {
         }
     }
 
+    /// The same of all node pools.
+    pub(crate) fn other_kinds(&self) -> impl Iterator<Item = (&str, u32, f64)> {
+        let plan = self.elastic.as_ref().map(|elastic| &elastic.plan);
+        let pools = plan.into_iter().flat_map(|plan| plan.node_pools.iter().map(|pool| (plan.tp, pool)));
+        pools.map(|(tp, pool)| (pool.gpu.as_str(), tp, pool.cost_per_hour))
+    }
+
+    /// How many more instances find GPUs of a type, on nodes that are there or may be had; `None` without node pools.
+    pub(crate) fn room_for(&self, gpu: &str) -> Option<u32> {
+        let elastic = self.elastic.as_ref().filter(|elastic| !elastic.plan.node_pools.is_empty())?;
+        let tp = elastic.plan.tp;
+        let pools = elastic.plan.node_pools.iter().enumerate().filter(|(_, own)| own.gpu == gpu);
+        let room = pools.map(|(pool, own)| {
+            let nodes = elastic.nodes.iter().filter(|node| node.pool == pool);
+            let (there, free) = nodes.fold((0, 0), |(n, free), node| (n + 1, free + node.free_gpus / tp));
+            free + own.max_nodes.saturating_sub(there) * (own.gpus_per_node / tp)
+        });
+        Some(room.sum())
+    }
+
     /// Those that load.
     pub(crate) fn loading(&self) -> impl Iterator<Item = usize> + '_ {
         let loads = |(index, member): (usize, &Member)| (member.state == State::Loading).then_some(index);

@@ -162,6 +162,16 @@ impl Cluster<'_> {
             variants[at].pending += 1;
             variants[at].pending_capacity_tokens += self.instances[index].kv_tokens();
         }
+        if self.scaler.as_ref().is_some_and(|scaler| scaler.policy.looks_beyond()) {
+            for (gpu, tp, cost_per_hour) in self.fleet.other_kinds() {
+                if !variants.iter().any(|variant| variant.gpu == gpu && variant.tp == tp) {
+                    variants.push(Variant { gpu: gpu.to_owned(), tp, cost_per_hour, ..Variant::default() });
+                }
+            }
+            for variant in &mut variants {
+                variant.room = self.fleet.room_for(&variant.gpu);
+            }
+        }
         variants.sort_by(|a, b| {
             a.cost_per_hour.total_cmp(&b.cost_per_hour).then_with(|| (&a.gpu, a.tp).cmp(&(&b.gpu, b.tp)))
         });

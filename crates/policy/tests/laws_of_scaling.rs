@@ -39,6 +39,7 @@ fn fleets() -> impl Strategy<Value = Vec<Variant>> {
             replicas,
             pending_capacity_tokens: u64::from(pending) * capacity,
             pending,
+            room: None,
         };
         rows.enumerate().map(variant).collect()
     })

@@ -4,9 +4,11 @@ use blis_kernel::Tick;
 
 pub mod hpa;
 pub mod saturation_v2;
+pub mod saturation_v2_greedy;
 
 pub use hpa::Hpa;
 pub use saturation_v2::SaturationV2;
+pub use saturation_v2_greedy::SaturationV2Greedy;
 
 /// An instance that takes requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Variant {
     pub pending_capacity_tokens: u64,
     /// Those that load.
     pub pending: u32,
+    /// How many more find GPUs, on nodes that are there or may be had; `None` = there is no end of them.
+    pub room: Option<u32>,
 }
 
 /// What an autoscaler sees.
@@ -43,7 +47,8 @@ pub struct Variant {
 pub struct ScalingView<'a> {
     /// The current time.
     pub now: Tick,
-    /// Kinds of instances of which there are any, by cost, GPU type and GPUs.
+    /// Kinds of instances by cost, GPU type and GPUs: those of which there are any, and the others of the node pools for
+    /// whoever [looks beyond](Autoscaler::looks_beyond).
     pub variants: &'a [Variant],
 }
 
@@ -60,6 +65,11 @@ pub struct Scaling {
 pub trait Autoscaler: Send {
     /// What to change, if anything.
     fn decide(&mut self, view: &ScalingView<'_>) -> Option<Scaling>;
+
+    /// Whether it also wants to see kinds of which there are no instances.
+    fn looks_beyond(&self) -> bool {
+        false
+    }
 
     /// Whether it keeps its wishes back itself, rather than having the host's windows do that.
     fn stabilises(&self) -> bool {

@@ -9,7 +9,7 @@
 //! ```
 
 use super::{Autoscaler, Scaling, ScalingView, Variant};
-use crate::registry::{Entry, MakeAutoscaler, Param, Range};
+use crate::registry::{Entry, MakeAutoscaler, Param, Range, Setup};
 
 const KV: &str = "scaling-kv-cache-threshold";
 const UP: &str = "scale-up-threshold";
@@ -21,37 +21,37 @@ pub const ENTRY: Entry<MakeAutoscaler> = Entry {
     name: "saturation-v2",
     summary: "tokens asked for against tokens of KV cache",
     formula: "more when demand / a > supply, fewer when demand / b < supply without a replica",
-    params: &[
-        Param {
-            name: KV,
-            summary: "share of the KV cache that may be filled (θ)",
-            default: 0.8,
-            range: Range::Fraction,
-        },
-        Param {
-            name: UP,
-            summary: "share of the supply above which replicas are added (a)",
-            default: 0.8,
-            range: Range::Positive,
-        },
-        Param {
-            name: DOWN,
-            summary: "share of the supply below which replicas are taken away (b)",
-            default: 0.4,
-            range: Range::Positive,
-        },
-        Param {
-            name: INPUT,
-            summary: "tokens that a waiting request counts as (n)",
-            default: 512.0,
-            range: Range::Positive,
-        },
-    ],
-    make: |setup| {
-        let get = |name| setup.params.get(name);
-        Box::new(SaturationV2 { kv: get(KV), up: get(UP), down: get(DOWN), input: get(INPUT) })
-    },
+    params: PARAMS,
+    make: |setup| Box::new(SaturationV2::new(setup)),
 };
+
+/// What can be set of the analysis.
+pub(super) const PARAMS: &[Param] = &[
+    Param {
+        name: KV,
+        summary: "share of the KV cache that may be filled (θ)",
+        default: 0.8,
+        range: Range::Fraction,
+    },
+    Param {
+        name: UP,
+        summary: "share of the supply above which replicas are added (a)",
+        default: 0.8,
+        range: Range::Positive,
+    },
+    Param {
+        name: DOWN,
+        summary: "share of the supply below which replicas are taken away (b)",
+        default: 0.4,
+        range: Range::Positive,
+    },
+    Param {
+        name: INPUT,
+        summary: "tokens that a waiting request counts as (n)",
+        default: 512.0,
+        range: Range::Positive,
+    },
+];
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,21 @@ impl Load {
     }
 }
 
+/// What the analysis says, tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Signal {
+    /// So much supply is missing.
+    Required(f64),
+    /// So much supply could go.
+    Spare(f64),
+}
+
 impl SaturationV2 {
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        let get = |name| setup.params.get(name);
+        Self { kv: get(KV), up: get(UP), down: get(DOWN), input: get(INPUT) }
+    }
+
     fn load(&self, variant: &Variant) -> Load {
         let known = variant.replicas.iter().filter(|replica| replica.capacity_tokens > 0);
         known.fold(Load { replicas: 0, supply: 0.0, demand: 0.0 }, |load, replica| Load {
@@ -84,37 +98,55 @@ impl SaturationV2 {
             demand: load.demand + replica.used_tokens as f64 + f64::from(replica.queue_depth) * self.input,
         })
     }
+
+    /// What all replicas together have and need.
+    pub(super) fn analyse(&self, variants: &[Variant]) -> Option<Signal> {
+        if variants.iter().all(|variant| variant.replicas.is_empty()) {
+            return None;
+        }
+        let loads: Vec<_> = variants.iter().map(|variant| self.load(variant)).collect();
+        let supply = loads.iter().fold(0.0, |sum, load| sum + load.supply);
+        let demand = loads.iter().fold(0.0, |sum, load| sum + load.demand);
+        let pending = variants.iter().fold(0, |sum, variant| sum + variant.pending_capacity_tokens);
+        let counted: usize = loads.iter().map(|load| load.replicas).sum();
+        let required = demand / self.up - (supply + self.kv * pending as f64);
+        if required > 0.0 {
+            return Some(Signal::Required(required));
+        }
+        let spare = supply - demand / self.down;
+        let largest = loads.iter().filter_map(Load::of_one).fold(0.0, f64::max);
+        let can_spare = counted >= 2 && spare > 0.0 && supply - largest > demand / self.down;
+        can_spare.then_some(Signal::Spare(spare))
+    }
+
+    /// How many more of a kind supply so many tokens; 1 when nobody knows what one supplies.
+    pub(super) fn replicas_for(&self, tokens: f64, variant: &Variant) -> i64 {
+        self.load(variant).of_one().map_or(1, |one| ((tokens / one).ceil() as i64).max(1))
+    }
+
+    /// Fewer of the dearest kind.
+    pub(super) fn fewer(&self, spare: f64, variants: &[Variant]) -> Option<Scaling> {
+        let by_cost = |a: &usize, b: &usize| {
+            let [a, b] = [*a, *b].map(|i| &variants[i]);
+            let names = || (b.gpu.as_str(), b.tp).cmp(&(a.gpu.as_str(), a.tp));
+            a.cost_per_hour.total_cmp(&b.cost_per_hour).then_with(names)
+        };
+        let variant = (0..variants.len()).filter(|&i| !variants[i].replicas.is_empty()).max_by(by_cost)?;
+        let replicas = variants[variant].replicas.len() as i64;
+        let removed = self.load(&variants[variant]).of_one().map_or(1.0, |one| (spare / one).floor());
+        Some(Scaling { variant, replicas: -(removed as i64).clamp(1, replicas) })
+    }
 }
 
 impl Autoscaler for SaturationV2 {
     fn decide(&mut self, view: &ScalingView<'_>) -> Option<Scaling> {
-        let loads: Vec<_> = view.variants.iter().map(|variant| self.load(variant)).collect();
-        let supply = loads.iter().fold(0.0, |sum, load| sum + load.supply);
-        let demand = loads.iter().fold(0.0, |sum, load| sum + load.demand);
-        let pending = view.variants.iter().fold(0, |sum, variant| sum + variant.pending_capacity_tokens);
-        let counted: usize = loads.iter().map(|load| load.replicas).sum();
-        if view.variants.iter().all(|variant| variant.replicas.is_empty()) {
-            return None;
+        match self.analyse(view.variants)? {
+            Signal::Required(tokens) => {
+                let replicas = self.replicas_for(tokens, &view.variants[0]);
+                Some(Scaling { variant: 0, replicas })
+            }
+            Signal::Spare(tokens) => self.fewer(tokens, view.variants),
         }
-        let required = demand / self.up - (supply + self.kv * pending as f64);
-        if required > 0.0 {
-            let replicas = loads[0].of_one().map_or(1.0, |one| (required / one).ceil());
-            return Some(Scaling { variant: 0, replicas: (replicas as i64).max(1) });
-        }
-        let spare = supply - demand / self.down;
-        let largest = loads.iter().filter_map(Load::of_one).fold(0.0, f64::max);
-        if counted < 2 || spare <= 0.0 || supply - largest <= demand / self.down {
-            return None;
-        }
-        let by_cost = |a: &usize, b: &usize| {
-            let [a, b] = [*a, *b].map(|i| &view.variants[i]);
-            let names = || (b.gpu.as_str(), b.tp).cmp(&(a.gpu.as_str(), a.tp));
-            a.cost_per_hour.total_cmp(&b.cost_per_hour).then_with(names)
-        };
-        let variant = (0..loads.len()).filter(|&i| !view.variants[i].replicas.is_empty()).max_by(by_cost)?;
-        let replicas = view.variants[variant].replicas.len() as i64;
-        let removed = loads[variant].of_one().map_or(1.0, |one| (spare / one).floor());
-        Some(Scaling { variant, replicas: -(removed as i64).clamp(1, replicas) })
     }
 }
 

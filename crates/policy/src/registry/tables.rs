@@ -255,7 +255,11 @@ impl Registry {
                     summary: "How many instances there should be.",
                     default: "saturation-v2",
                 },
-                &[autoscaling::hpa::ENTRY, autoscaling::saturation_v2::ENTRY],
+                &[
+                    autoscaling::hpa::ENTRY,
+                    autoscaling::saturation_v2::ENTRY,
+                    autoscaling::saturation_v2_greedy::ENTRY,
+                ],
             ),
         }
     }
