@@ -35,7 +35,10 @@ const EDGES: [(&str, &[&str]); 15] = [
         ],
     ),
     ("blis-report", &["blis-calibrate", "blis-kernel", "blis-metrics", "blis-workload"]),
-    ("blis-live", &["blis-config"]),
+    (
+        "blis-live",
+        &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-policy", "blis-workload"],
+    ),
     ("blis", &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-report"]),
     (
         "blis-cli",

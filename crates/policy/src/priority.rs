@@ -74,6 +74,11 @@ impl SloTable {
         self.ranks.values().copied().chain([DEFAULT_RANK])
     }
 
+    /// The classes of the table, by name.
+    pub fn classes(&self) -> impl Iterator<Item = &str> {
+        self.ranks.keys().map(String::as_str)
+    }
+
     /// Whether requests of the class may be shed under overload.
     pub fn is_sheddable(&self, class: &str) -> bool {
         self.rank(class) < 0

@@ -5,7 +5,8 @@
 
 mod keys;
 
-pub use keys::{BlockHasher, block_keys, shared_blocks};
+pub use keys::{BlockHasher, block_keys, known_keys, shared_blocks};
+use std::sync::Arc;
 
 /// Index of a prefix group within its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,13 +86,20 @@ pub enum Content {
         /// Names the answer's tokens among all answers of the source, for later prompts that repeat them.
         answer_uid: u64,
     },
+    /// A prompt and an answer of which every token is known to whoever made the request.
+    Known {
+        /// Tells the request from every other one of the same source.
+        uid: u64,
+        /// Chained keys of the full blocks of prompt‖answer, as [`known_keys`] makes them.
+        keys: Arc<[u64]>,
+    },
 }
 
 impl Content {
     /// Tells the request from every other one of the same source.
     pub fn uid(&self) -> u64 {
         match *self {
-            Self::Unique { uid, .. } | Self::Shared { answer_uid: uid, .. } => uid,
+            Self::Unique { uid, .. } | Self::Shared { answer_uid: uid, .. } | Self::Known { uid, .. } => uid,
         }
     }
 
@@ -102,7 +110,7 @@ impl Content {
                 Some(&Segment::Group { tokens, .. }) => tokens,
                 _ => 0,
             },
-            Self::Unique { .. } => 0,
+            Self::Unique { .. } | Self::Known { .. } => 0,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Laws of the KV block keys.
 
-use blis_workload::content::{BlockHasher, HEAD_TOKENS, block_keys, shared_blocks};
+use blis_workload::content::{BlockHasher, HEAD_TOKENS, block_keys, known_keys, shared_blocks};
 use blis_workload::{Content, GroupId, Segment};
 use proptest::prelude::*;
 
@@ -53,6 +53,7 @@ fn tokens(content: &Content, input_tokens: u32) -> Vec<Token> {
             })
             .chain(answer(*answer_uid, ANSWER_TOKENS))
             .collect(),
+        Content::Known { .. } => unreachable!("no request here knows all its tokens"),
     }
 }
 
@@ -136,6 +137,25 @@ proptest! {
         let own = keys(&(content, input_tokens), block_tokens);
         prop_assert!(own.iter().skip(shared as usize).all(|key| !others.contains(key)));
     }
+}
+
+#[test]
+fn known_tokens_have_the_keys_of_equal_tokens_and_a_salt_keeps_them_apart() {
+    let values = &groups()[0];
+    let group = Segment::Group { group: GroupId(0), tokens: values.len() as u32 };
+    let grouped = Content::Shared { prompt: vec![group], answer_uid: 1 };
+    let blocks = values.len() / 3;
+    let mut expected = Vec::new();
+    block_keys(&grouped, &groups(), values.len() as u32, 3, blocks, &mut expected);
+    let known = known_keys(values, 0, 3);
+    assert_eq!(known, expected);
+    let salted = known_keys(values, 7, 3);
+    assert!(salted.iter().zip(&known).all(|(salted, plain)| salted != plain));
+
+    let content = Content::Known { uid: 1, keys: known.clone().into() };
+    let mut hashed = Vec::new();
+    BlockHasher::new(&[], 3).keys(&content, &[], 4, 1, &mut hashed);
+    assert_eq!((hashed, shared_blocks(&content, false, 4, 3)), (known[..1].to_vec(), None));
 }
 
 #[test]

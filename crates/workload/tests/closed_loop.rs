@@ -43,7 +43,7 @@ fn end(
 fn prompt(request: &RequestSpec) -> Vec<u32> {
     match &request.content {
         Content::Shared { prompt, .. } => prompt.iter().map(Segment::tokens).collect(),
-        Content::Unique { .. } => vec![],
+        Content::Unique { .. } | Content::Known { .. } => vec![],
     }
 }
 

@@ -141,6 +141,7 @@ fn head(content: &Content) -> [u32; 4] {
             [Segment::Group { .. }, Segment::Fresh { head, .. }] => head,
             _ => panic!("a group and fresh tokens, not {prompt:?}"),
         },
+        Content::Known { .. } => panic!("drawn tokens are not known"),
     }
 }
 
@@ -173,10 +174,7 @@ proptest! {
             prop_assert_eq!(head(&got.content), first);
             let timeout = workload.clients[client].timeout;
             prop_assert_eq!(got.deadline, timeout.map(|timeout| got.arrival + timeout));
-            let uid = match got.content {
-                Content::Unique { uid, .. } => uid,
-                Content::Shared { answer_uid, .. } => answer_uid,
-            };
+            let uid = got.content.uid();
             prop_assert!(uids.insert(uid), "a uid names one request");
             let group = workload.clients[client].prefix.as_ref().map_or("", |prefix| &prefix.group);
             prop_assert_eq!(&source.labels()[client].prefix_group, group);

@@ -155,7 +155,7 @@ fn a_round_that_is_too_short_to_repeat_its_history_is_independent() {
     assert!(matches!(requests[0].content, Content::Unique { .. }));
     let prompt = |i: usize| match &requests[i].content {
         Content::Shared { prompt, .. } => prompt.iter().map(Segment::tokens).collect(),
-        Content::Unique { .. } => vec![],
+        Content::Unique { .. } | Content::Known { .. } => vec![],
     };
     assert_eq!(prompt(1), [119]);
     assert_eq!(prompt(2), [119, 20, 0]);
@@ -194,7 +194,7 @@ fn tokens_belong_to_rows() {
         let request = all(&mut *trace.stream(SEED)).into_iter().find(|r| r.name.to_string() == name).unwrap();
         match request.content {
             Content::Unique { head, .. } => head,
-            Content::Shared { .. } => panic!("nothing is shared"),
+            Content::Shared { .. } | Content::Known { .. } => panic!("nothing is shared"),
         }
     };
     let swapped = head("0,,0,5,1,30\n1,,0,3,1,10\n", "request_1");

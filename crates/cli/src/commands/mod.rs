@@ -6,6 +6,7 @@ mod compose;
 mod convert;
 mod explain;
 mod listing;
+mod mock;
 mod policies;
 mod replay;
 mod result_file;
@@ -21,7 +22,7 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 16] = [
     "calibrate",
     "completion",
     "compose",
@@ -29,6 +30,7 @@ pub(crate) const NAMES: [&str; 15] = [
     "explain",
     "hardware",
     "help",
+    "mock",
     "models",
     "policies",
     "presets",
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     Replay(Box<replay::ReplayArgs>),
     /// Compare simulated with measured requests, and say what to change
     Calibrate(Box<calibrate::CalibrateArgs>),
+    /// Serve an OpenAI-compatible API at the pace of a simulated cluster
+    Mock(Box<mock::MockArgs>),
     /// Merge workload files into one
     Compose(compose::ComposeArgs),
     /// Make a workload file or a trace from something else
@@ -83,6 +87,7 @@ pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
         Command::Run(args) => run::run(*args, findings, words, policies),
         Command::Replay(args) => replay::run(*args, findings, words, policies),
         Command::Calibrate(args) => calibrate::run(*args, findings),
+        Command::Mock(args) => mock::run(*args, findings, words, policies),
         Command::Compose(args) => compose::run(&args, findings),
         Command::Convert(args) => convert::run(args, findings),
         Command::Validate(args) => validate::run(&args, findings, policies),

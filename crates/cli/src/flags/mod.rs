@@ -22,12 +22,12 @@ use analysis::AnalysisFiles;
 use blis_config::RunOptions;
 use clap::Args;
 pub(crate) use findings::Findings;
-pub(crate) use value::Typed;
-use value::{Micros, Reals};
+use value::Reals;
+pub(crate) use value::{Micros, Typed};
 
-/// The flags that have the same meaning on every command that simulates.
+/// What is simulated: the cluster and its instances.
 #[derive(Args, Debug)]
-pub(crate) struct SharedFlags {
+pub(crate) struct SystemFlags {
     #[command(flatten)]
     cluster: cluster::ClusterFlags,
     #[command(flatten)]
@@ -44,6 +44,13 @@ pub(crate) struct SharedFlags {
     lora: lora::LoraFlags,
     #[command(flatten)]
     latency: model::LatencyFlags,
+}
+
+/// The flags that have the same meaning on every command that simulates traffic.
+#[derive(Args, Debug)]
+pub(crate) struct SharedFlags {
+    #[command(flatten)]
+    system: SystemFlags,
     #[command(flatten)]
     simulation: output::SimulationFlags,
     #[command(flatten)]
@@ -54,8 +61,8 @@ pub(crate) struct SharedFlags {
     output: output::OutputFlags,
 }
 
-impl SharedFlags {
-    pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) -> output::Output {
+impl SystemFlags {
+    pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) {
         self.cluster.fill(options, findings);
         self.gateway.fill(options, findings);
         self.pools.fill(options, findings);
@@ -64,6 +71,12 @@ impl SharedFlags {
         self.kv.fill(options, findings);
         self.lora.fill(options, findings);
         self.latency.fill(options, findings);
+    }
+}
+
+impl SharedFlags {
+    pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) -> output::Output {
+        self.system.fill(options, findings);
         self.simulation.fill(options, findings);
         let decision_trace = self.decisions.fill(options, findings);
         let files = AnalysisFiles { decision_trace, ..self.analysis.fill(options, findings) };

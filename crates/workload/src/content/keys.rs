@@ -29,6 +29,7 @@ pub fn shared_blocks(
 ) -> Option<u32> {
     let (known, fresh) = match content {
         Content::Unique { .. } => (0, input_tokens),
+        Content::Known { .. } => return None,
         Content::Shared { .. } if is_in_session => return None,
         Content::Shared { prompt, .. } => match prompt[..] {
             [Segment::Group { tokens, .. }] => (tokens, 0),
@@ -55,6 +56,20 @@ pub fn block_keys(
     out: &mut Vec<u64>,
 ) {
     Chain::new(block_tokens, blocks, out).content(content, groups, input_tokens);
+}
+
+/// Keys of the full blocks of these tokens. `salt` keeps prompts apart that may not share; zero = none.
+///
+/// # Panics
+/// When `block_tokens` is not in 1 … 2³⁰ − 1.
+pub fn known_keys(tokens: &[u32], salt: u64, block_tokens: u32) -> Vec<u64> {
+    let mut keys = Vec::new();
+    let mut chain = Chain::new(block_tokens, tokens.len() / block_tokens as usize, &mut keys);
+    if salt != 0 {
+        chain.state = mix(chain.state, salt);
+    }
+    chain.values(tokens);
+    keys
 }
 
 /// [`block_keys`] for one block size, with the keys of every prefix group computed once.
@@ -140,6 +155,9 @@ impl<'a> Chain<'a> {
                 self.run(ANSWER, uid, 0, u32::MAX);
             }
             Content::Shared { .. } => self.shared(content, groups, 0),
+            Content::Known { ref keys, .. } => {
+                self.known_blocks(&keys[..keys.len().min(self.left)]);
+            }
         }
     }
 

@@ -161,6 +161,7 @@ fn described(rounds: &[RequestSpec]) -> Vec<Round> {
                 vec![Piece::Asked { round: round_of(*uid), tokens: request.input_tokens, head: *head }]
             }
             Content::Shared { prompt, .. } => prompt.iter().map(piece).collect(),
+            Content::Known { .. } => unreachable!("drawn tokens are not known"),
         },
     };
     rounds.iter().map(of).collect()
