@@ -1,8 +1,8 @@
 //! From the words of the command line to a command, with everything that is wrong with them.
 
 use crate::commands::{self, Command};
+use crate::flags::Findings;
 use crate::flags::policies::PolicyFlags;
-use crate::flags::{Findings, later};
 use crate::{Exit, printer};
 use blis_config::diagnostic::{Diagnostic, nearest, unknown_name};
 use blis_policy::Registry;
@@ -160,8 +160,5 @@ fn unreadable(error: &clap::Error) -> Diagnostic {
 
 /// What is wrong with a command that is not built in.
 pub(crate) fn unknown_command(name: &str) -> Diagnostic {
-    match later::command_subject(name) {
-        Some(subject) => Diagnostic::new(format!("blis {name} is not available yet: {subject}")),
-        None => unknown_name("command", name, commands::NAMES),
-    }
+    unknown_name("command", name, commands::NAMES)
 }

@@ -56,3 +56,38 @@ impl Progress {
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
+
+/// How far the sending to a real server is, for people.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    bar: Option<ProgressBar>,
+}
+
+impl Sending {
+    /// Of so many requests, where that is known.
+    pub(crate) fn new(requests: Option<u64>) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| match requests {
+            Some(requests) => ProgressBar::new(requests).with_style(style("{wide_bar} {pos}/{len}  {msg}")),
+            None => ProgressBar::no_length().with_style(style("{spinner} {pos} sent  {msg}")),
+        });
+        Self { bar }
+    }
+
+    pub(crate) fn show(&mut self, at: blis_live::observe::Progress) {
+        let Some(bar) = &self.bar else { return };
+        let (in_flight, failed) = (at.in_flight, at.failed);
+        let late_ms = at.last_lateness.as_secs_f64() * 1e3;
+        bar.set_message(format!(
+            "{in_flight} in flight, {failed} failed, late by {late_ms:.2} ms, {:.0} s",
+            at.elapsed.as_secs_f64()
+        ));
+        bar.set_position(at.sent);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

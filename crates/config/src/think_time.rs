@@ -70,6 +70,14 @@ pub fn parse_think_time(text: &str) -> Result<LengthSampler, Vec<String>> {
     if problems.is_empty() { Ok(sampler) } else { Err(problems) }
 }
 
+/// The pause of a sampler that always gives the same, µs.
+pub fn constant_us(sampler: &LengthSampler) -> Option<i64> {
+    match sampler {
+        LengthSampler::Constant { value } => Some(*value),
+        _ => None,
+    }
+}
+
 /// What a time looks like.
 const TIME: &str = "a number of milliseconds, or one with its unit us, ms or s, at least 0";
 

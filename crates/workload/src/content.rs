@@ -103,6 +103,12 @@ impl Content {
         }
     }
 
+    /// Whether the prompt repeats the answer of the request with this [`Self::uid`].
+    pub fn repeats(&self, answer: u64) -> bool {
+        let is_it = |segment: &Segment| matches!(segment, Segment::Answer { uid, .. } if *uid == answer);
+        matches!(self, Self::Shared { prompt, .. } if prompt.iter().any(is_it))
+    }
+
     /// How many tokens of its prefix group the prompt begins with.
     pub fn prefix_tokens(&self) -> u32 {
         match self {

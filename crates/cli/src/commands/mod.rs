@@ -5,8 +5,10 @@ mod completion;
 mod compose;
 mod convert;
 mod explain;
+mod full_loop;
 mod listing;
 mod mock;
+mod observe;
 mod policies;
 mod replay;
 mod result_file;
@@ -22,7 +24,7 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 16] = [
+pub(crate) const NAMES: [&str; 18] = [
     "calibrate",
     "completion",
     "compose",
@@ -30,8 +32,10 @@ pub(crate) const NAMES: [&str; 16] = [
     "explain",
     "hardware",
     "help",
+    "loop",
     "mock",
     "models",
+    "observe",
     "policies",
     "presets",
     "replay",
@@ -47,6 +51,10 @@ pub(crate) enum Command {
     Run(Box<run::RunArgs>),
     /// Simulate a cluster under the traffic of a recorded trace
     Replay(Box<replay::ReplayArgs>),
+    /// Send a workload to a real server and record what comes back
+    Observe(Box<observe::ObserveArgs>),
+    /// Measure a real server, replay the record and compare: observe, replay and calibrate in one go
+    Loop(Box<full_loop::LoopArgs>),
     /// Compare simulated with measured requests, and say what to change
     Calibrate(Box<calibrate::CalibrateArgs>),
     /// Serve an OpenAI-compatible API at the pace of a simulated cluster
@@ -88,6 +96,8 @@ pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
         Command::Replay(args) => replay::run(*args, findings, words, policies),
         Command::Calibrate(args) => calibrate::run(*args, findings),
         Command::Mock(args) => mock::run(*args, findings, words, policies),
+        Command::Observe(args) => observe::run(*args, findings),
+        Command::Loop(args) => full_loop::run(*args, findings, policies),
         Command::Compose(args) => compose::run(&args, findings),
         Command::Convert(args) => convert::run(args, findings),
         Command::Validate(args) => validate::run(&args, findings, policies),

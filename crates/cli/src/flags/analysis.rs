@@ -8,11 +8,23 @@ use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Analysis")]
-pub(crate) struct AnalysisFlags {
+pub(crate) struct FitnessFlags {
     /// Rate the run by one number, the weighted sum of key:weight,… with the keys throughput, tokens_per_sec and
     /// {mean,p50,p99}_{ttft,e2e}; unused in a replay
     #[arg(long, value_name = "WEIGHTS")]
     fitness_weights: Option<String>,
+}
+
+impl FitnessFlags {
+    pub(crate) fn fill(self, options: &mut RunOptions) {
+        options.fitness_weights = text(self.fitness_weights);
+    }
+}
+
+/// How well something was served, simulated or not.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Analysis")]
+pub(crate) struct AnalysisFlags {
     /// Goodput: bound the time to first token by SLO class, class=duration,… as in critical=100ms,standard=1.5s;
     /// 0s = no bound. Replaces what the workload file or the trace says for that class [default: what they say]
     #[arg(long, value_name = "TARGETS")]
@@ -48,7 +60,6 @@ pub(crate) struct AnalysisFiles {
 
 impl AnalysisFlags {
     pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) -> AnalysisFiles {
-        options.fitness_weights = text(self.fitness_weights);
         options.slo_targets =
             SloFlags { ttft: text(self.slo_ttft), itl: text(self.slo_itl), e2e: text(self.slo_e2e) };
         let path = |given: Option<PathBuf>| given.filter(|path| !path.as_os_str().is_empty());

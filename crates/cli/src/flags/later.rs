@@ -1,4 +1,4 @@
-//! Flags and commands of features that are not built yet: known, hidden from help, refused by name.
+//! Flags of features that are not built yet: known, hidden from help, refused by name.
 //!
 //! A feature that arrives deletes its rows here and declares its flags beside the others.
 
@@ -74,14 +74,6 @@ const FLAGS: &[Later] = &[
     row("saturation-classifier", "", Area::Detectors),
     only(On::Run, row("workload-traces-filepath", "", Area::TokenTraces)),
 ];
-
-/// Commands that are known but not built yet, and what they do.
-const COMMANDS: [(&str, &str); 1] = [("observe", "measuring a real server")];
-
-/// What a command that is not built yet would do; `None` when there is no such command.
-pub(crate) fn command_subject(name: &str) -> Option<&'static str> {
-    COMMANDS.iter().find(|(command, _)| *command == name).map(|(_, subject)| *subject)
-}
 
 /// The flags of one command that were given although their feature is not built yet.
 #[derive(Debug)]

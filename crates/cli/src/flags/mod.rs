@@ -15,6 +15,7 @@ pub(crate) mod model;
 pub(crate) mod output;
 pub(crate) mod policies;
 mod pools;
+pub(crate) mod server;
 pub(crate) mod traffic;
 mod value;
 
@@ -56,6 +57,8 @@ pub(crate) struct SharedFlags {
     #[command(flatten)]
     decisions: decisions::DecisionFlags,
     #[command(flatten)]
+    fitness: analysis::FitnessFlags,
+    #[command(flatten)]
     analysis: analysis::AnalysisFlags,
     #[command(flatten)]
     output: output::OutputFlags,
@@ -79,6 +82,7 @@ impl SharedFlags {
         self.system.fill(options, findings);
         self.simulation.fill(options, findings);
         let decision_trace = self.decisions.fill(options, findings);
+        self.fitness.fill(options);
         let files = AnalysisFiles { decision_trace, ..self.analysis.fill(options, findings) };
         output::Output { files, ..self.output.read(findings) }
     }

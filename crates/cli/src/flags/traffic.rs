@@ -27,6 +27,19 @@ pub(crate) struct WorkloadFlags {
     /// Pause of a user between an answer and its next request, ms [default: 0]
     #[arg(long, value_name = "INT")]
     think_time_ms: Option<Typed<i64>>,
+    #[command(flatten)]
+    lengths: LengthFlags,
+    /// Simulated seconds after which a client gives up; negative = never [default: 300]
+    #[arg(long, value_name = "INT")]
+    timeout: Option<Typed<i64>>,
+    /// Accepted from older scripts: requests are always made as they are needed
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    lazy_generation: Option<Typed<bool>>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Workload")]
+pub(crate) struct LengthFlags {
     /// Tokens that all prompts begin with [default: 0]
     #[arg(long, value_name = "INT")]
     prefix_tokens: Option<Typed<i64>>,
@@ -54,39 +67,41 @@ pub(crate) struct WorkloadFlags {
     /// Longest answer, tokens [default: 7000]
     #[arg(long, value_name = "INT")]
     output_tokens_max: Option<Typed<i64>>,
-    /// Simulated seconds after which a client gives up; negative = never [default: 300]
-    #[arg(long, value_name = "INT")]
-    timeout: Option<Typed<i64>>,
-    /// Accepted from older scripts: requests are always made as they are needed
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    lazy_generation: Option<Typed<bool>>,
+}
+
+impl LengthFlags {
+    pub(crate) fn fill(self, options: &mut WorkloadOptions, findings: &mut Findings) {
+        options.prefix_tokens = findings.value("--prefix-tokens", self.prefix_tokens);
+        options.prompt = LengthOptions {
+            mean: findings.value("--prompt-tokens", self.prompt_tokens),
+            stdev: findings.value("--prompt-tokens-stdev", self.prompt_tokens_stdev),
+            min: findings.value("--prompt-tokens-min", self.prompt_tokens_min),
+            max: findings.value("--prompt-tokens-max", self.prompt_tokens_max),
+        };
+        options.output = LengthOptions {
+            mean: findings.value("--output-tokens", self.output_tokens),
+            stdev: findings.value("--output-tokens-stdev", self.output_tokens_stdev),
+            min: findings.value("--output-tokens-min", self.output_tokens_min),
+            max: findings.value("--output-tokens-max", self.output_tokens_max),
+        };
+    }
 }
 
 impl WorkloadFlags {
     pub(crate) fn into_traffic(self, findings: &mut Findings) -> Traffic {
         findings.value("--lazy-generation", self.lazy_generation);
-        Traffic::Synthesised(WorkloadOptions {
+        let mut options = WorkloadOptions {
             spec: self.workload_spec.filter(|path| !path.as_os_str().is_empty()),
             workload: text(self.workload),
             rate: findings.value("--rate", self.rate),
             num_requests: findings.value("--num-requests", self.num_requests),
             concurrency: findings.value("--concurrency", self.concurrency),
             think_time_ms: findings.value("--think-time-ms", self.think_time_ms),
-            prefix_tokens: findings.value("--prefix-tokens", self.prefix_tokens),
-            prompt: LengthOptions {
-                mean: findings.value("--prompt-tokens", self.prompt_tokens),
-                stdev: findings.value("--prompt-tokens-stdev", self.prompt_tokens_stdev),
-                min: findings.value("--prompt-tokens-min", self.prompt_tokens_min),
-                max: findings.value("--prompt-tokens-max", self.prompt_tokens_max),
-            },
-            output: LengthOptions {
-                mean: findings.value("--output-tokens", self.output_tokens),
-                stdev: findings.value("--output-tokens-stdev", self.output_tokens_stdev),
-                min: findings.value("--output-tokens-min", self.output_tokens_min),
-                max: findings.value("--output-tokens-max", self.output_tokens_max),
-            },
             timeout_s: findings.value("--timeout", self.timeout),
-        })
+            ..WorkloadOptions::default()
+        };
+        self.lengths.fill(&mut options, findings);
+        Traffic::Synthesised(options)
     }
 }
 

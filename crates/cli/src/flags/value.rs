@@ -1,7 +1,9 @@
 //! Values of flags, read so that a bad one is a finding and not the end of the reading.
 
 use blis_config::options::Horizon;
-use blis_config::quantity::{parse_bool, parse_integer, parse_micros, parse_real, parse_reals};
+use blis_config::quantity::{
+    parse_bool, parse_duration, parse_integer, parse_micros, parse_real, parse_reals,
+};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -68,6 +70,18 @@ pub(crate) struct Micros(pub i64);
 impl Value for Micros {
     fn read(text: &str) -> Result<Self, String> {
         parse_micros(text).map(Self)
+    }
+}
+
+/// A span of time with its unit, µs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span(pub i64);
+
+impl Value for Span {
+    fn read(text: &str) -> Result<Self, String> {
+        let us = if text == "0" { Some(0) } else { parse_duration(text) };
+        let expected = "a duration with its unit, at least 0, such as 30s or 1m30s";
+        us.filter(|us| *us >= 0).map(Self).ok_or_else(|| expected.to_owned())
     }
 }
 

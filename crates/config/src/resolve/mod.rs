@@ -13,6 +13,7 @@ pub mod files;
 mod kv_blocks;
 mod lora;
 mod model;
+pub mod observation;
 mod offload;
 mod policies;
 mod pools;

@@ -90,4 +90,18 @@ impl Connection {
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
         self.sender.send_request(request).await
     }
+
+    /// The same; a request of which nothing was sent comes back with the error.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn try_send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, (hyper::Error, Option<Request<Full<Bytes>>>)> {
+        self.sender.try_send_request(request).await.map_err(|mut error| {
+            let request = error.take_message();
+            (error.into_error(), request)
+        })
+    }
 }
