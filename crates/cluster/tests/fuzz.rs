@@ -19,7 +19,7 @@ use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 use blis_kernel::{InstanceId, Semantics, Tick};
 use blis_latency::{
     Backend, Blackbox, Coefficients, CrossModel, Deployment, Fp8Rule, GpuSpec, LatencyModel,
-    ModelArchitecture, MoeComm, Roofline, TrainedPhysics, TrainedRoofline,
+    ModelArchitecture, MoeComm, Pipeline, Roofline, TrainedPhysics, TrainedRoofline,
 };
 use blis_metrics::{Outcome, RequestEnding, RequestRecord, RunEnding, SloTargets};
 use blis_policy::preemption::PreemptionKind;
@@ -96,6 +96,7 @@ fn latency(dice: &mut Dice) -> Arc<dyn LatencyModel> {
         mfu_prefill: 0.5,
         mfu_decode: 0.3,
         memory_gib: Some(80.0),
+        link_gb_per_s: None,
     };
     let tp = dice.pick(&[1, 2, 4]);
     let dp = if model.is_moe() { dice.pick(&[1, 2]) } else { 1 };
@@ -374,7 +375,14 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         horizon,
         semantics,
     };
-    let latency = latency(dice);
+    let latency = match latency(dice) {
+        // The reference's reading knows no stages.
+        stage if semantics == Semantics::CORRECTED && dice.one_in(4) => {
+            let stages = vec![stage; dice.between(2, 4) as usize];
+            Arc::new(Pipeline::of_stages(stages, dice.real(0.0, 50.0), dice.real(0.0, 0.5)))
+        }
+        whole => whole,
+    };
     let disaggregation = dice.one_in(3).then(|| disaggregation(dice, &instance, &latency));
     let comes_and_goes = disaggregation.is_none() && dice.one_in(3);
     let elastic = comes_and_goes.then(|| elastic(dice, &instance, &latency));

@@ -263,6 +263,7 @@ fn kv_blocks_from_whole_group_doubles_them_on_two_gpus() {
     let inputs = KvCapacityInputs {
         gpu_memory_gib: 16.0,
         tp: 2,
+        pp: 1,
         dp: 1,
         block_tokens: 16,
         gpu_memory_utilization: 1.0,
@@ -299,6 +300,7 @@ fn fp8_rate_for_any_byte_speeds_integers_up() {
         mfu_prefill: 0.5,
         mfu_decode: 0.5,
         memory_gib: None,
+        link_gb_per_s: None,
     };
     let prefills = [Prefill { prompt_tokens: 1000, progress: 0, new_tokens: 1000 }];
     let step_us = [Fp8Rule::Fp8WeightsOnly, Fp8Rule::AnyOneByteWeight].map(|rule| {

@@ -17,6 +17,8 @@ pub struct RunOptions {
     pub hardware: Option<String>,
     /// GPUs per instance that share each layer (tensor parallelism); 0 = from the catalogue.
     pub tp: Option<i64>,
+    /// Pipeline stages per instance, each with GPUs of its own; default 1.
+    pub pp: Option<i64>,
     /// Data-parallel ranks per instance (MoE models only); default 1.
     pub dp: Option<i64>,
     /// Spread experts over the ranks (MoE models only).
@@ -220,8 +222,10 @@ pub struct PoolOptions {
 /// What the instances of a pool have of their own.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PoolOverrides {
-    /// GPUs per instance.
+    /// GPUs per pipeline stage.
     pub tp: Option<i64>,
+    /// Pipeline stages per instance.
+    pub pp: Option<i64>,
     /// GPU type.
     pub hardware: Option<String>,
     /// Step-time model.

@@ -22,10 +22,18 @@ pub(crate) enum Granted {
     Refused,
 }
 
+/// A time, so many times as long where that is longer.
+pub(crate) fn longer(base: Tick, factor: f64) -> Tick {
+    if factor > 1.0 { Tick::trunc(base.as_us() as f64 * factor).max(Tick::ONE) } else { base }
+}
+
 impl Instance {
     /// A step starts at `now`: form the batch, ask the latency model, and either settle its effects at once (Q1) or
     /// when it ends.
     pub(crate) fn run_step(&mut self, now: Tick) {
+        if self.pipeline.is_some() {
+            self.take_over_work();
+        }
         if self.batch.is_empty() && self.waiting.is_empty() {
             self.step = Step::None;
             return;
@@ -41,15 +49,21 @@ impl Instance {
         }
         let evicted = self.form(now);
         self.counters.queue_length_sum += self.waiting.len() as u64;
-        if self.batch.is_empty() && !evicted {
+        if self.batch.is_empty() && (!evicted || self.pipeline.is_some()) {
             if self.adapter_first_for.is_some() {
                 self.ask_for_adapter(now);
+            }
+            if self.pipeline.is_some() {
+                return self.nothing_to_send(now, evicted);
             }
             self.step = if self.waiting.is_empty() { Step::None } else { self.wait(now) };
             return;
         }
         self.lockstep.step_formed();
         self.counters.peak_kv_blocks = self.counters.peak_kv_blocks.max(self.kv.used_blocks());
+        if self.pipeline.is_some() {
+            return self.send_off(now);
+        }
         let advance = (self.step_time() + self.kv.take_transfer_latency()).max(Tick::ONE);
         let end = now + advance;
         if self.semantics.step_effects_at_start {
@@ -61,7 +75,7 @@ impl Instance {
 
     /// What an instance does whose batch is empty although requests wait.
     #[cold]
-    fn wait(&mut self, now: Tick) -> Step {
+    pub(crate) fn wait(&mut self, now: Tick) -> Step {
         // An instance that loads an adapter takes no empty steps.
         let is_loading = self.adapter_loaded_at < Tick::MAX;
         if !self.has_chain || (is_loading && self.semantics.waits_in_empty_steps) {
@@ -90,7 +104,8 @@ impl Instance {
         if adapter == adapters::NONE {
             return;
         }
-        if let Gate::Loading { until, lapsed } = adapters.gate(now, adapter, self.batch.is_empty()) {
+        let nobody_runs = self.batch.is_empty() && self.flying_requests == 0;
+        if let Gate::Loading { until, lapsed } = adapters.gate(now, adapter, nobody_runs) {
             self.adapter_loaded_at = until;
             self.requests[slot as usize].asked_for_adapter = true;
             for waiting in self.waiting.iter().filter(|_| lapsed.is_some()) {
@@ -127,10 +142,10 @@ impl Instance {
         }
     }
 
-    /// A step with adapters takes longer.
+    /// A step with adapters takes longer: how many times as long.
     #[cold]
-    fn with_adapters(&mut self, base: Tick) -> Tick {
-        let Some(mut adapters) = self.adapters.take() else { return base };
+    pub(crate) fn adapter_factor(&mut self) -> f64 {
+        let Some(mut adapters) = self.adapters.take() else { return 1.0 };
         let scheduled = self
             .batch
             .iter()
@@ -138,14 +153,31 @@ impl Instance {
             .filter(|request| matches!(request.pace, Pace::Lockstep { .. }) || request.scheduled > 0);
         let factor = adapters.step_factor(scheduled.map(|request| request.adapter));
         self.adapters = Some(adapters);
-        if factor.is_finite() && factor > 1.0 {
-            return Tick::trunc(base.as_us() as f64 * factor).max(Tick::ONE);
-        }
-        base
+        if factor.is_finite() { factor } else { 1.0 }
     }
 
     /// Duration of the formed step according to the latency model.
     fn step_time(&mut self) -> Tick {
+        let (decodes, context) = self.gather_work();
+        let base = self.latency.step_time(&self.work(decodes, context));
+        if self.has_extras { longer(base, self.adapter_factor()) } else { base }
+    }
+
+    /// What the formed step works on, given what [`Self::gather_work`] found.
+    #[inline]
+    pub(crate) fn work(&self, decodes: u64, decode_context_tokens: u64) -> Batch<'_> {
+        Batch {
+            prefills: &self.scratch_prefills,
+            decodes,
+            decode_context_tokens,
+            decode_contexts: &self.scratch_contexts,
+            others: 0,
+        }
+    }
+
+    /// Collects what the formed step works on; returns its decodes and the sum of their contexts.
+    #[inline]
+    pub(crate) fn gather_work(&mut self) -> (u64, u64) {
         self.scratch_prefills.clear();
         for &SlotRef { slot, .. } in &self.forward {
             let request = &self.requests[slot as usize];
@@ -181,14 +213,7 @@ impl Instance {
                 }
             }
         }
-        let base = self.latency.step_time(&Batch {
-            prefills: &self.scratch_prefills,
-            decodes,
-            decode_context_tokens: context,
-            decode_contexts: &self.scratch_contexts,
-            others: 0,
-        });
-        if self.has_extras { self.with_adapters(base) } else { base }
+        (decodes, context)
     }
 
     /// Forms the batch; returns whether anybody was evicted.
@@ -207,7 +232,7 @@ impl Instance {
         if !evicted {
             self.admit(now, budget);
         }
-        assert!(self.batch.len() <= self.config.max_num_seqs as usize, "the batch is larger than allowed");
+        assert!(self.batch_size() <= self.config.max_num_seqs, "the batch is larger than allowed");
         evicted
     }
 
@@ -392,6 +417,9 @@ impl Instance {
                 return Some(at);
             }
             *evicted = true;
+            if self.pipeline.is_some() && self.evict_in_flight(now) {
+                continue;
+            }
             let v = self.choose_victim();
             let victim = self.batch[v];
             *budget += std::mem::take(&mut self.requests[victim as usize].scheduled);
@@ -399,15 +427,11 @@ impl Instance {
             if v < at {
                 at -= 1;
             }
-            let gave_up_alone = victim == slot && self.batch.is_empty();
+            let gave_up_alone = victim == slot && self.batch.is_empty() && self.flying_requests == 0;
             if self.has_outgrown_the_cache(victim)
                 || (gave_up_alone && self.can_never_grow(slot, from + tokens))
             {
-                self.waiting.pop_front();
-                self.kv.release(victim, 0);
-                self.requests[victim as usize].recorded_ttft = Tick::MAX;
-                self.counters.dropped_unservable += 1;
-                self.leave(victim, Ending::Unservable, now);
+                self.drop_evicted(now, victim);
             }
             if victim == slot {
                 return None;
@@ -415,8 +439,17 @@ impl Instance {
         }
     }
 
+    /// A request that was just evicted can never be served.
+    pub(crate) fn drop_evicted(&mut self, now: Tick, slot: u32) {
+        self.waiting.pop_front();
+        self.kv.release(slot, 0);
+        self.requests[slot as usize].recorded_ttft = Tick::MAX;
+        self.counters.dropped_unservable += 1;
+        self.leave(slot, Ending::Unservable, now);
+    }
+
     /// Whether an evicted request must recompute more (Q14) than the whole cache holds.
-    fn has_outgrown_the_cache(&self, slot: u32) -> bool {
+    pub(crate) fn has_outgrown_the_cache(&self, slot: u32) -> bool {
         let blocks = self.requests[slot as usize].target.div_ceil(u64::from(self.config.block_tokens));
         blocks > u64::from(self.kv.capacity())
     }
@@ -447,19 +480,18 @@ impl Instance {
         if self.victim.is_tail() {
             return self.batch.len() - 1;
         }
-        let running: Vec<_> = self
-            .batch
-            .iter()
-            .map(|&slot| {
-                let request = &self.requests[slot as usize];
-                Running { priority: request.priority, arrival: request.arrival }
-            })
-            .collect();
+        let running: Vec<_> = self.batch.iter().map(|&slot| self.as_running(slot)).collect();
         self.victim.choose(&running)
     }
 
+    /// What a preemption policy sees of a request.
+    pub(crate) fn as_running(&self, slot: u32) -> Running {
+        let request = &self.requests[slot as usize];
+        Running { priority: request.priority, arrival: request.arrival }
+    }
+
     /// The request goes back to the front of the wait queue.
-    fn preempt(&mut self, slot: u32, position: usize) {
+    pub(crate) fn preempt(&mut self, slot: u32, position: usize) {
         self.counters.preemptions += 1;
         // A block that one generated token fills gets no key.
         let target = self.requests[slot as usize].target;
@@ -496,7 +528,7 @@ impl Instance {
         let mut passed_over = 0;
         let mut blocks_are_short = false;
         while budget > 0
-            && self.batch.len() < self.config.max_num_seqs as usize
+            && self.batch_size() < self.config.max_num_seqs
             && let Some(head) = self.waiting.get(passed_over)
         {
             let slot = head.slot;
@@ -510,7 +542,7 @@ impl Instance {
                     continue;
                 }
                 if self.lacks_adapter(slot) {
-                    if self.batch.is_empty() && blocks_are_short {
+                    if self.batch.is_empty() && self.flying_requests == 0 && blocks_are_short {
                         let generation = self.requests[slot as usize].generation;
                         self.adapter_first_for = Some(SlotRef { slot, generation });
                     } else if self.first_block_holder().is_some_and(|holder| holder != slot) {

@@ -8,6 +8,7 @@ use crate::journal::Happening;
 use crate::kv::offload::OffloadFigures;
 use crate::kv::{BlockKeys, IndexChange, KvCache};
 use crate::lockstep::Lockstep;
+use crate::pipeline::Pipeline;
 use crate::request::{Ended, Ending, Pace, Place, Remote, Request, Submission, known};
 use blis_kernel::{DurationHistogram, Semantics, Tick, TimerQueue};
 use blis_latency::{LatencyModel, Prefill};
@@ -118,6 +119,13 @@ pub struct Instance {
     /// When the adapter that is being loaded is there.
     pub(crate) adapter_loaded_at: Tick,
 
+    /// Batches in flight, where the model has several stages.
+    pub(crate) pipeline: Option<Box<Pipeline>>,
+    /// When the first of those ends.
+    pub(crate) landing_at: Tick,
+    /// How many requests they have.
+    pub(crate) flying_requests: u32,
+
     pub(crate) clock: Tick,
     pub(crate) step: Step,
     entering: TimerQueue<u32>,
@@ -175,6 +183,9 @@ impl Instance {
             head_was_refused: false,
             adapters: config.adapters.clone().map(|adapters| Box::new(Adapters::new(adapters))),
             adapter_loaded_at: Tick::MAX,
+            pipeline: Pipeline::new(latency.pipeline()),
+            landing_at: Tick::MAX,
+            flying_requests: 0,
             semantics,
             config,
             latency,
@@ -215,7 +226,7 @@ impl Instance {
     /// Requests running.
     #[inline]
     pub fn batch_size(&self) -> u32 {
-        self.batch.len() as u32
+        self.batch.len() as u32 + self.flying_requests
     }
 
     /// Share of the KV blocks in use, 0 to 1.
@@ -375,12 +386,16 @@ impl Instance {
             Step::Fetching => self.fetching.next_step(self.fetching.until).0,
             Step::None | Step::Stalled => Tick::MAX,
         };
-        step.min(self.entering.next_at()).min(self.deadlines.next_at()).min(self.adapter_loaded_at)
+        let own = step.min(self.entering.next_at()).min(self.deadlines.next_at());
+        own.min(self.adapter_loaded_at).min(self.landing_at)
     }
 
     /// Runs every event before `until`, and none after the horizon. With `stop_at_end`, returns after the first event
     /// in which a request left.
     pub fn run_before(&mut self, until: Tick, stop_at_end: bool) {
+        if self.pipeline.is_some() {
+            return self.run_pipeline_before(until, stop_at_end);
+        }
         let ended_before = self.ended.len();
         while self.run_next(until) {
             if stop_at_end && self.ended.len() > ended_before {
@@ -391,7 +406,7 @@ impl Instance {
 
     /// Runs the next event if it is before `until`.
     #[inline]
-    fn run_next(&mut self, until: Tick) -> bool {
+    pub(crate) fn run_next(&mut self, until: Tick) -> bool {
         let due = |at: Tick| at < until && at <= self.config.horizon && at < Tick::MAX;
         let entry = self.entering.next_at();
         let deadline = self.deadlines.next_at();
@@ -578,8 +593,7 @@ impl Instance {
         let slot = who.slot;
         self.counters.timed_out += 1;
         if self.requests[slot as usize].place == Place::Running {
-            self.withdraw_tokens(slot);
-            self.leave_batch(slot);
+            self.leave_its_batch(slot);
         } else {
             // Steps go before deadlines at the same time.
             let takes_empty_steps = self.fetching.empty_step.is_some();
@@ -593,13 +607,13 @@ impl Instance {
     /// already run. Returns false, with nothing changed, when it is neither: it is still entering or has left.
     pub fn evict(&mut self, now: Tick, handle: u32) -> bool {
         let is_it = |slot: u32| self.requests[slot as usize].handle == handle;
+        let running = || self.running().find(|&slot| is_it(slot));
         if let Some(at) = self.waiting.iter().position(|waiting| is_it(waiting.slot)) {
             self.stop_fetching(now);
             let slot = self.waiting.remove(at).expect("a position that was found").slot;
             self.withdraw(slot, Ending::Evicted, now);
-        } else if let Some(slot) = self.batch.iter().copied().find(|&slot| is_it(slot)) {
-            self.withdraw_tokens(slot);
-            self.leave_batch(slot);
+        } else if let Some(slot) = running() {
+            self.leave_its_batch(slot);
             self.withdraw(slot, Ending::Evicted, now);
         } else {
             return false;
@@ -680,11 +694,10 @@ impl Instance {
             self.clock = self.clock.max(since + Tick::from_us(count * length.as_us()));
         }
         let end = self.clock.max(self.left_at).min(self.config.horizon);
-        for slot in std::mem::take(&mut self.batch) {
-            self.withdraw_tokens(slot);
-            self.lockstep_leave_if_member(slot);
-            self.kv.release(slot, 0);
-            self.leave(slot, Ending::StillRunning, end);
+        self.end_batch(end);
+        while self.exchange_with_flying(0) {
+            self.end_batch(end);
+            self.drop_flying();
         }
         for waiting in std::mem::take(&mut self.waiting) {
             self.kv.release(waiting.slot, 0);
@@ -699,17 +712,27 @@ impl Instance {
                 self.leave(slot, Ending::StillReserved, end);
             }
         }
-        self.prefilling.clear();
-        self.alone.clear();
-        self.forward.clear();
         self.step = Step::None;
         self.kv.audit(true);
         if let Some(adapters) = &self.adapters {
             adapters.audit(0);
         }
         assert_eq!(self.kv.used_blocks(), 0, "an instance without requests holds blocks");
-        assert_eq!(self.lockstep.members, 0, "an instance without requests decodes");
         end
+    }
+
+    /// The batch's requests end as running at the end of the run.
+    fn end_batch(&mut self, end: Tick) {
+        for slot in std::mem::take(&mut self.batch) {
+            self.withdraw_tokens(slot);
+            self.lockstep_leave_if_member(slot);
+            self.kv.release(slot, 0);
+            self.leave(slot, Ending::StillRunning, end);
+        }
+        self.prefilling.clear();
+        self.alone.clear();
+        self.forward.clear();
+        assert_eq!(self.lockstep.members, 0, "an instance without requests decodes");
     }
 
     /// Whether requests wait that nothing due can ever admit, nor a transfer that is on its way here.

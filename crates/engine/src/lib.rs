@@ -10,6 +10,7 @@ pub mod instance;
 mod journal;
 pub mod kv;
 mod lockstep;
+mod pipeline;
 mod remote;
 pub mod request;
 mod settle;

@@ -130,6 +130,8 @@ pub struct GpuSpec {
     pub mfu_decode: f64,
     /// Memory, GiB (2^30 bytes), where known.
     pub memory_gib: Option<f64>,
+    /// Bandwidth from one GPU to another of the same node, one way, 10^9 B/s, where known.
+    pub link_gb_per_s: Option<f64>,
 }
 
 impl GpuSpec {
@@ -276,6 +278,7 @@ mod tests {
             mfu_prefill: 0.32,
             mfu_decode: 0.08,
             memory_gib: Some(48.0),
+            link_gb_per_s: None,
         }
     }
 

@@ -11,10 +11,16 @@
 //! blocks      = trunc((available − overhead) / sharers) div block bytes, times DP for MoE
 //! ```
 //!
+//! With several pipeline stages each has TP GPUs, its layers, and the whole activations; the embedding lies on the first
+//! stage, the output layer on the last (which has a copy of a tied embedding), and the fullest stage says how many blocks
+//! there are, for every stage holds its layers' part of every block.
+//!
 //! `sharers` is TP: each GPU holds its own part of a block in its own memory. The reference takes 1, and thereby sets
 //! the memory of the whole group against the bytes of one GPU ([`TensorParallelMemory`]).
 
 use crate::architecture::ModelArchitecture;
+use crate::pipeline::stage_layers;
+use std::ops::Range;
 use thiserror::Error;
 
 /// Activation memory of a dense model, GiB.
@@ -23,7 +29,7 @@ pub const DENSE_ACTIVATION_GIB: f64 = 5.5;
 pub const MOE_ACTIVATION_GIB: f64 = 8.0;
 /// Memory outside PyTorch on a single GPU, GiB.
 pub const SINGLE_GPU_RUNTIME_GIB: f64 = 0.15;
-/// Memory outside PyTorch on each GPU of a tensor-parallel group, GiB.
+/// Memory outside PyTorch on each GPU of several that work together, GiB.
 pub const GROUP_RUNTIME_GIB: f64 = 0.6;
 /// Activation functions whose MLP has the three matrices that the parameter count assumes.
 pub const GATED_ACTIVATIONS: [&str; 4] = ["geglu", "silu", "situ", "swiglu"];
@@ -47,6 +53,8 @@ pub struct KvCapacityInputs {
     pub gpu_memory_gib: f64,
     /// GPUs that share each layer.
     pub tp: u32,
+    /// Pipeline stages, each with TP GPUs.
+    pub pp: u32,
     /// Data-parallel ranks.
     pub dp: u32,
     /// Tokens per block.
@@ -62,9 +70,9 @@ pub struct KvCapacityInputs {
 pub struct KvCapacity {
     /// KV blocks of the instance; at least 1.
     pub blocks: u64,
-    /// Bytes of one block on one GPU.
+    /// Bytes of one block on one GPU (of the fullest stage).
     pub block_bytes: u64,
-    /// Where the group's memory goes.
+    /// Where the group's memory goes (that of the fullest stage).
     pub memory: MemoryUse,
 }
 
@@ -199,21 +207,60 @@ pub fn kv_blocks(
 ) -> Result<KvCapacity, KvCapacityError> {
     check(model, inputs)?;
     let per_token = kv_bytes_per_token(model, inputs.tp)?;
+    if inputs.pp == 1 {
+        let whole = Stage { layers: 0..model.layers, is_first: true, is_last: true };
+        return blocks_of_stage(model, inputs, rule, per_token, &whole);
+    }
+    if inputs.pp > model.layers {
+        return Err(setting("PP", f64::from(inputs.pp), "at most the number of layers"));
+    }
+    let mut fullest: Option<KvCapacity> = None;
+    for (index, layers) in stage_layers(model.layers, inputs.pp).into_iter().enumerate() {
+        let stage = Stage { layers, is_first: index == 0, is_last: index + 1 == inputs.pp as usize };
+        let own = blocks_of_stage(model, inputs, rule, per_token * stage.share_of(model), &stage)?;
+        if fullest.is_none_or(|fullest| own.blocks < fullest.blocks) {
+            fullest = Some(own);
+        }
+    }
+    Ok(fullest.expect("there are stages"))
+}
+
+/// The layers whose weights and KV lie on one group of GPUs.
+struct Stage {
+    layers: Range<u32>,
+    is_first: bool,
+    is_last: bool,
+}
+
+impl Stage {
+    fn share_of(&self, model: &ModelArchitecture) -> f64 {
+        f64::from(self.layers.end - self.layers.start) / f64::from(model.layers)
+    }
+}
+
+fn blocks_of_stage(
+    model: &ModelArchitecture,
+    inputs: &KvCapacityInputs,
+    rule: TensorParallelMemory,
+    per_token: f64,
+    stage: &Stage,
+) -> Result<KvCapacity, KvCapacityError> {
     let block_bytes = (per_token * f64::from(inputs.block_tokens)) as u64;
     if block_bytes == 0 {
         return Err(setting("bytes per KV block", 0.0, "at least 1"));
     }
 
     let tp = f64::from(inputs.tp);
-    let parameters = parameters(model).ok_or(KvCapacityError::TooLarge)?;
+    let parameters = parameters(model, stage).ok_or(KvCapacityError::TooLarge)?;
     let weight_bytes = (parameters as f64 * model.effective_weight_bytes()).trunc();
-    let runtime_per_gpu_gib = if inputs.tp == 1 { SINGLE_GPU_RUNTIME_GIB } else { GROUP_RUNTIME_GIB };
+    let is_alone = inputs.tp == 1 && inputs.pp == 1;
+    let runtime_per_gpu_gib = if is_alone { SINGLE_GPU_RUNTIME_GIB } else { GROUP_RUNTIME_GIB };
     let memory = MemoryUse {
         available_gib: inputs.gpu_memory_gib * inputs.gpu_memory_utilization * tp,
         weights_gib: weight_bytes / GIB,
         activation_gib: if model.is_moe() { MOE_ACTIVATION_GIB } else { DENSE_ACTIVATION_GIB },
         runtime_gib: runtime_per_gpu_gib * tp,
-        adapters_gib: inputs.adapter_reserved_bytes as f64 / GIB,
+        adapters_gib: inputs.adapter_reserved_bytes as f64 / GIB * stage.share_of(model),
     };
     let left_gib = memory.available_gib - memory.overhead_gib();
     if left_gib <= 0.0 {
@@ -239,20 +286,22 @@ fn insufficient(inputs: &KvCapacityInputs, memory: MemoryUse) -> KvCapacityError
         return KvCapacityError::GpuTooSmall { per_gpu_gib };
     }
     let needed_gib = memory.weights_gib + memory.activation_gib + memory.adapters_gib;
-    KvCapacityError::InsufficientMemory { memory, min_gpus: (needed_gib / room_gib).ceil() as u64 }
+    let min_gpus = (needed_gib / room_gib).ceil() as u64 * u64::from(inputs.pp);
+    KvCapacityError::InsufficientMemory { memory, min_gpus }
 }
 
-/// Number of weights; `None` if it exceeds 64 bits.
-fn parameters(model: &ModelArchitecture) -> Option<u64> {
+/// Number of weights of a stage; `None` if it exceeds 64 bits.
+fn parameters(model: &ModelArchitecture, stage: &Stage) -> Option<u64> {
     let wide = u128::from;
     let d = wide(model.hidden);
-    let layers = wide(model.layers);
+    let layers = wide(stage.layers.end - stage.layers.start);
     let kv_width = wide(model.effective_kv_heads()) * wide(model.effective_head_dim());
     let embedding = wide(model.vocabulary) * d;
     let attention = d * (d + 2 * kv_width) + d * d + 2 * d;
     let mlp = |width: u32| 3 * d * wide(width);
     let mlps = if model.is_moe() {
-        let dense_layers = wide(model.dense_prefix_layers).min(layers);
+        let dense_layers =
+            wide(model.dense_prefix_layers.clamp(stage.layers.start, stage.layers.end) - stage.layers.start);
         let experts = wide(model.experts);
         let moe_layer = mlp(model.effective_expert_intermediate())
             .checked_mul(experts)?
@@ -262,11 +311,13 @@ fn parameters(model: &ModelArchitecture) -> Option<u64> {
     } else {
         layers * mlp(model.intermediate)
     };
-    let total = embedding
+    // A tied embedding is one matrix only where both of its users are.
+    let has_output_matrix = stage.is_last && !(model.tied_embeddings && stage.is_first);
+    let total = (if stage.is_first { embedding } else { 0 })
         .checked_add(layers.checked_mul(attention)?)?
         .checked_add(mlps)?
-        .checked_add(if model.tied_embeddings { 0 } else { embedding })?
-        .checked_add(d)?;
+        .checked_add(if has_output_matrix { embedding } else { 0 })?
+        .checked_add(if stage.is_last { d } else { 0 })?;
     u64::try_from(total).ok()
 }
 
@@ -283,6 +334,7 @@ fn check(model: &ModelArchitecture, inputs: &KvCapacityInputs) -> Result<(), KvC
         ));
     }
     positive("tokens per block", inputs.block_tokens)?;
+    positive("PP", inputs.pp)?;
     positive("DP", inputs.dp)?;
     positive("intermediate size", model.intermediate)?;
     positive("vocabulary size", model.vocabulary)?;

@@ -1,5 +1,6 @@
 //! What the engine asks of a step-time model.
 
+use crate::pipeline::Pipeline;
 use blis_kernel::Tick;
 use std::fmt::Debug;
 
@@ -61,5 +62,10 @@ pub trait LatencyModel: Debug + Send + Sync {
     /// number of decodes and the sum of their contexts need not, and their steps cost O(1).
     fn wants_decode_contexts(&self) -> bool {
         false
+    }
+
+    /// The stages, where a batch passes several.
+    fn pipeline(&self) -> Option<&Pipeline> {
+        None
     }
 }

@@ -22,6 +22,7 @@
 use crate::architecture::{Fp8Rule, GpuSpec, ModelArchitecture};
 use crate::coefficients::{Coefficients, PerPromptToken};
 use crate::model::{Batch, LatencyModel};
+use crate::pipeline::StageShare;
 use crate::problem::{Checks, CoefficientList, InvalidModel, Problem};
 use blis_kernel::Tick;
 
@@ -96,6 +97,17 @@ impl Roofline {
             decode_flop_per_s: peak_flop_per_s * gpu.mfu_decode,
             bytes_per_s: gpu.hbm_tb_per_s * 1e12,
         })
+    }
+
+    /// The model of one stage of a pipeline: its share of the layers. There is nothing beside layers.
+    #[must_use]
+    pub fn stage(&self, share: StageShare) -> Self {
+        Self {
+            layers: self.layers * share.of_layers,
+            moe_layers: self.moe_layers * share.of_layers,
+            dense_layers: self.dense_layers * share.of_layers,
+            ..self.clone()
+        }
     }
 
     fn flops(&self, context: u64, new_tokens: u64) -> f64 {

@@ -24,6 +24,7 @@
 use crate::architecture::{Deployment, Fp8Rule, GpuSpec, ModelArchitecture};
 use crate::coefficients::{Coefficients, PerRequest};
 use crate::model::{Batch, LatencyModel};
+use crate::pipeline::StageShare;
 use crate::problem::{Checks, InvalidModel, Problem};
 use blis_kernel::Tick;
 
@@ -209,6 +210,26 @@ impl TrainedPhysics {
             layer_us: beta[4] * layers,
             interleave_us: if interleaved { beta[7] * moe_layers } else { 0.0 },
         })
+    }
+
+    /// The model of one stage of a pipeline: the terms of its share of the layers, on the last stage also β5·n and β6.
+    #[must_use]
+    pub fn stage(&self, share: StageShare) -> Self {
+        let (of_layers, beside) = (share.of_layers, f64::from(u8::from(share.is_last)));
+        Self {
+            layers: self.layers * of_layers,
+            moe_layers: self.moe_layers * of_layers,
+            dense_layers: self.dense_layers * of_layers,
+            two_layers: self.two_layers * of_layers,
+            four_heads_of_all_layers: self.four_heads_of_all_layers * of_layers,
+            kv_width: self.kv_width * of_layers,
+            weight_us: self.weight_us * of_layers,
+            layer_us: self.layer_us * of_layers,
+            interleave_us: self.interleave_us * of_layers,
+            us_per_request: self.us_per_request * beside,
+            us_per_step: self.us_per_step * beside,
+            ..self.clone()
+        }
     }
 
     /// FLOPs of the linear layers: projections, then the context term given, then feed-forward.

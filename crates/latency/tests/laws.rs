@@ -3,11 +3,12 @@
 mod common;
 
 use blis_latency::{
-    Batch, Coefficients, Deployment, Fp8Rule, GpuSpec, LatencyModel, ModelArchitecture, Prefill,
+    Batch, Coefficients, Deployment, Fp8Rule, GpuSpec, LatencyModel, ModelArchitecture, Pipeline, Prefill,
     TrainedPhysics,
 };
 use common::{gpu, model};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// The formula of trained-physics, letter by letter and with nothing worked out beforehand.
 fn as_written(
@@ -194,5 +195,41 @@ proptest! {
         prop_assert!(longer >= before);
         contexts.push(more);
         prop_assert!(time(&built, &[], &contexts) >= longer);
+    }
+}
+
+proptest! {
+    #[test]
+    fn stages_together_take_what_the_whole_takes_and_the_hops(
+        name in proptest::sample::select(vec!["llama-3.1-8b-instruct", "mixtral-8x7b-v0.1", "qwen3-14b"]),
+        stages in 2_u32..9,
+        prompts in proptest::collection::vec((1_u64..4000, 0_u64..4000), 0..4),
+        contexts in proptest::collection::vec(1_u64..4000, 0..40),
+    ) {
+        let (architecture, h100) = (model(name), gpu("H100"));
+        let coefficients = Coefficients {
+            alpha: vec![0.0; 3],
+            beta: vec![0.15, 0.0, 1.36, 0.75, 32.1, 4.42, 126.0, 481.9, 0.0, 1.95, 0.75],
+        };
+        let rule = Fp8Rule::Fp8WeightsOnly;
+        let whole = TrainedPhysics::new(&architecture, &h100, &Deployment::tensor_parallel(2), &coefficients, rule)
+            .expect("valid");
+        let parts = Pipeline::new(&architecture, &h100, 2, stages, |share| Arc::new(whole.stage(share)));
+        let prefills: Vec<_> = prompts
+            .iter()
+            .map(|&(new_tokens, progress)| Prefill { prompt_tokens: progress + new_tokens, progress, new_tokens })
+            .collect();
+        let batch = Batch {
+            prefills: &prefills,
+            decodes: contexts.len() as u64,
+            decode_context_tokens: contexts.iter().sum(),
+            ..Batch::default()
+        };
+        prop_assume!(!batch.is_empty());
+        let hops = parts.hop_time(&batch).as_us() * i64::from(stages - 1);
+        let together = parts.step_time(&batch).as_us() - hops;
+        // Each stage's time loses less than a microsecond.
+        let difference = whole.step_time(&batch).as_us() - together;
+        prop_assert!((-1..i64::from(stages)).contains(&difference), "{difference}");
     }
 }

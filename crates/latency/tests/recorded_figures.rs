@@ -151,6 +151,7 @@ fn every_recorded_kv_capacity_is_met_to_the_block() {
         let inputs = KvCapacityInputs {
             gpu_memory_gib: gpu(&row.gpu).memory_gib.expect("a known GPU"),
             tp: row.tp,
+            pp: 1,
             dp: row.dp,
             block_tokens: row.block_size,
             gpu_memory_utilization: row.gpu_memory_utilization,

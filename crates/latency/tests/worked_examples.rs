@@ -134,6 +134,7 @@ fn on_h100s(tp: u32) -> KvCapacityInputs {
     KvCapacityInputs {
         gpu_memory_gib: 80.0,
         tp,
+        pp: 1,
         dp: 1,
         block_tokens: 16,
         gpu_memory_utilization: 0.9,
@@ -170,6 +171,37 @@ fn blocks_per_gpu_come_within_four_percent_of_what_servers_report() {
     let [per_gpu, group] = rules.map(|rule| blocks("qwen3-14b", 1, rule));
     assert_eq!(per_gpu, group, "one GPU is its own group");
 }
+
+#[test]
+fn the_fullest_stage_says_how_many_blocks_there_are() {
+    let llama = model("llama-3.1-8b-instruct");
+    let of = |pp| {
+        let inputs = KvCapacityInputs { pp, ..on_h100s(1) };
+        kv_blocks(&llama, &inputs, TensorParallelMemory::PerGpu).expect("a model that fits")
+    };
+    let whole = of(1);
+    let two = of(2);
+    // 32 layers: 16 on each of two stages, beside an embedding here and an output layer there; the last stage has the
+    // final norm besides, 4096 weights. A layer: 4096·(4096 + 2·1024) + 4096² + 2·4096 + 3·4096·14336 weights.
+    assert_eq!(two.block_bytes * 2, whole.block_bytes);
+    let weights =
+        16_u64 * (4096 * (4096 + 2048) + 4096 * 4096 + 8192 + 3 * 4096 * 14336) + 128_256 * 4096 + 4096;
+    let bytes = 80.0 * 0.9 * GIB - weights as f64 * 2.0 - (5.5 + 0.6) * GIB;
+    assert_eq!(two.blocks, (bytes / two.block_bytes as f64) as u64);
+    // Of 33 layers the first of two stages has one more, and its layers fill it.
+    let longer = ModelArchitecture { layers: 33, ..llama.clone() };
+    let inputs = KvCapacityInputs { pp: 2, ..on_h100s(1) };
+    let uneven = kv_blocks(&longer, &inputs, TensorParallelMemory::PerGpu).expect("a model that fits");
+    assert_eq!(uneven.block_bytes, whole.block_bytes * 17 / 32);
+    // A tied embedding lies on the first stage and, once more, on the last.
+    let tied = ModelArchitecture { tied_embeddings: true, ..llama };
+    assert_eq!(kv_blocks(&tied, &inputs, TensorParallelMemory::PerGpu).map(|own| own.blocks), Ok(two.blocks));
+    let refusal =
+        kv_blocks(&tied, &KvCapacityInputs { pp: 33, ..inputs }, TensorParallelMemory::PerGpu).unwrap_err();
+    assert_eq!(refusal.to_string(), "PP is 33, must be at most the number of layers");
+}
+
+const GIB: f64 = (1_u64 << 30) as f64;
 
 #[test]
 fn a_refusal_says_where_the_memory_went() {

@@ -17,6 +17,9 @@ pub(crate) struct ModelFlags {
     /// GPUs per instance that share every layer (tensor parallelism) [default: the model's]
     #[arg(long, value_name = "INT")]
     tp: Option<Typed<i64>>,
+    /// Pipeline stages per instance, each with --tp GPUs and its share of the layers [default: 1]
+    #[arg(long, value_name = "INT")]
+    pp: Option<Typed<i64>>,
     /// Data-parallel ranks per instance; MoE models only [default: 1]
     #[arg(long, value_name = "INT")]
     dp: Option<Typed<i64>>,
@@ -43,6 +46,7 @@ impl ModelFlags {
         options.model = text(self.model);
         options.hardware = text(self.hardware);
         options.tp = findings.value("--tp", self.tp);
+        options.pp = findings.value("--pp", self.pp);
         options.dp = findings.value("--dp", self.dp);
         options.enable_expert_parallel =
             findings.value("--enable-expert-parallel", self.enable_expert_parallel);

@@ -51,12 +51,18 @@ pub(crate) struct PoolFlags {
     /// Scorers that choose among decode instances, name:weight,… [default: the cluster's router]
     #[arg(long, value_name = "SCORERS")]
     decode_routing_scorers: Option<String>,
-    /// GPUs per prefill instance [default: --tp]
+    /// GPUs per prefill instance, or per pipeline stage of it [default: --tp]
     #[arg(long, value_name = "INT")]
     prefill_tp: Option<Typed<i64>>,
-    /// GPUs per decode instance [default: --tp]
+    /// GPUs per decode instance, or per pipeline stage of it [default: --tp]
     #[arg(long, value_name = "INT")]
     decode_tp: Option<Typed<i64>>,
+    /// Pipeline stages per prefill instance [default: --pp]
+    #[arg(long, value_name = "INT")]
+    prefill_pp: Option<Typed<i64>>,
+    /// Pipeline stages per decode instance [default: --pp]
+    #[arg(long, value_name = "INT")]
+    decode_pp: Option<Typed<i64>>,
     /// GPU type of prefill instances [default: --hardware]
     #[arg(long, value_name = "GPU")]
     prefill_hardware: Option<String>,
@@ -86,6 +92,7 @@ impl PoolFlags {
         let mut own = |name, given| findings.value(name, given).filter(|&value| value != 0);
         let prefill = PoolOverrides {
             tp: own("--prefill-tp", self.prefill_tp),
+            pp: own("--prefill-pp", self.prefill_pp),
             hardware: text(self.prefill_hardware),
             latency_model: text(self.prefill_latency_model),
             max_model_len: own("--prefill-max-model-len", self.prefill_max_model_len),
@@ -93,6 +100,7 @@ impl PoolFlags {
         };
         let decode = PoolOverrides {
             tp: own("--decode-tp", self.decode_tp),
+            pp: own("--decode-pp", self.decode_pp),
             hardware: text(self.decode_hardware),
             latency_model: text(self.decode_latency_model),
             max_model_len: own("--decode-max-model-len", self.decode_max_model_len),

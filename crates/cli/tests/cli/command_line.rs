@@ -181,6 +181,7 @@ fn help_shows_the_documented_flags_and_no_others() {
         "model",
         "hardware",
         "tp",
+        "pp",
         "dp",
         "enable-expert-parallel",
         "moe-comm-backend",

@@ -36,6 +36,7 @@ struct GpuRow {
     mfu_prefill: f64,
     mfu_decode: f64,
     memory_gib: f64,
+    link_gb_per_s: f64,
 }
 
 pub(super) fn gpus() -> impl Iterator<Item = GpuSpec> {
@@ -48,6 +49,7 @@ pub(super) fn gpus() -> impl Iterator<Item = GpuSpec> {
         mfu_prefill: row.mfu_prefill,
         mfu_decode: row.mfu_decode,
         memory_gib: Some(row.memory_gib),
+        link_gb_per_s: Some(row.link_gb_per_s),
     })
 }
 

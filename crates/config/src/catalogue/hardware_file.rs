@@ -21,6 +21,8 @@ struct Gpu {
     mfu_decode: f64,
     #[serde(rename = "MemoryGiB", default)]
     memory_gib: f64,
+    #[serde(rename = "LinkGBs", default)]
+    link_gb_per_s: f64,
 }
 
 /// Reads and checks such a table. JSON is read as the YAML that it also is, which tells positions and keys given
@@ -46,6 +48,7 @@ pub(super) fn read(text: &str, file_name: &str) -> Result<Vec<GpuSpec>, Vec<Diag
         require("mfuPrefill", gpu.mfu_prefill, true);
         require("mfuDecode", gpu.mfu_decode, true);
         require("MemoryGiB", gpu.memory_gib, true);
+        require("LinkGBs", gpu.link_gb_per_s, true);
         gpus.push(GpuSpec {
             name,
             fp16_tflops: gpu.fp16_tflops,
@@ -55,6 +58,7 @@ pub(super) fn read(text: &str, file_name: &str) -> Result<Vec<GpuSpec>, Vec<Diag
             mfu_prefill: gpu.mfu_prefill,
             mfu_decode: gpu.mfu_decode,
             memory_gib: (gpu.memory_gib != 0.0).then_some(gpu.memory_gib),
+            link_gb_per_s: (gpu.link_gb_per_s != 0.0).then_some(gpu.link_gb_per_s),
         });
     }
     if problems.is_empty() { Ok(gpus) } else { Err(problems) }

@@ -6,7 +6,7 @@ use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
 use blis_latency::{
     Blackbox, CoefficientList, Coefficients, CrossModel, Deployment, Fp8Rule, InvalidModel, LatencyModel,
-    Problem, Roofline, TrainedPhysics, TrainedRoofline,
+    Pipeline, Problem, Roofline, StageShare, TrainedPhysics, TrainedRoofline,
 };
 use std::sync::Arc;
 
@@ -144,11 +144,24 @@ pub(super) fn latency(
             wanted.model
         ));
     }
+    if wanted.pp > architecture.layers.max(1) {
+        check.problem(Diagnostic::new(format!(
+            "--pp is {}; {} has {} layers, and every stage needs one",
+            wanted.pp, wanted.model, architecture.layers
+        )));
+        return None;
+    }
+    let staged = |stage: &dyn Fn(StageShare) -> Arc<dyn LatencyModel>| {
+        Arc::new(Pipeline::new(architecture, gpu, tp, wanted.pp, stage)) as Arc<dyn LatencyModel>
+    };
     let own = wanted.coefficients.clone();
     let built: Result<Arc<dyn LatencyModel>, InvalidModel> = match wanted.backend {
         Backend::Roofline => {
             let overheads = context.overheads.unwrap_or(&[0.0; Coefficients::ALPHAS]);
-            Roofline::new(architecture, gpu, tp, overheads, fp8_rule).map(|m| Arc::new(m) as _)
+            Roofline::new(architecture, gpu, tp, overheads, fp8_rule).map(|m| match wanted.pp {
+                1 => Arc::new(m) as _,
+                _ => staged(&|share| Arc::new(m.stage(share))),
+            })
         }
         Backend::TrainedPhysics => {
             let deployment = Deployment {
@@ -158,8 +171,12 @@ pub(super) fn latency(
                 moe_comm: wanted.moe_comm.unwrap_or_default(),
             };
             let coefficients = checked(check, own, catalogue.trained_physics_coefficients());
-            TrainedPhysics::new(architecture, gpu, &deployment, &coefficients, fp8_rule)
-                .map(|m| Arc::new(m) as _)
+            TrainedPhysics::new(architecture, gpu, &deployment, &coefficients, fp8_rule).map(|m| match wanted
+                .pp
+            {
+                1 => Arc::new(m) as _,
+                _ => staged(&|share| Arc::new(m.stage(share))),
+            })
         }
         Backend::CrossModel => {
             let coefficients = checked(check, own, catalogue.crossmodel());

@@ -14,7 +14,7 @@ use blis_kernel::{Semantics, Tick};
 pub(super) struct Machines {
     pools: Vec<(NodePoolOptions, Served)>,
     gpu: String,
-    tp: u32,
+    gpus_per_instance: u32,
 }
 
 /// The autoscaler, if there is one.
@@ -106,16 +106,16 @@ pub(super) fn machines(
     for pool in &options.node_pools {
         pools.push((pool.clone(), machine(check, context, cluster, pool)?));
     }
-    let tp = cluster.tp.unwrap_or(1);
+    let gpus = cluster.gpus;
     let room: i64 =
-        options.node_pools.iter().map(|p| p.initial_nodes * (p.gpus_per_node / i64::from(tp))).sum();
+        options.node_pools.iter().map(|p| p.initial_nodes * (p.gpus_per_node / i64::from(gpus))).sum();
     let wanted = context.options.num_instances.unwrap_or(1);
     if !pools.is_empty() && room < wanted {
         check.warn(format!(
-            "only {room} of {wanted} instances find --tp {tp} GPUs on one of the initial nodes; the others do not start"
+            "only {room} of {wanted} instances find {gpus} GPUs on one of the initial nodes; the others do not start"
         ));
     }
-    Some(Machines { pools, gpu: cluster.gpu.clone().unwrap_or_default(), tp })
+    Some(Machines { pools, gpu: cluster.gpu.clone().unwrap_or_default(), gpus_per_instance: gpus })
 }
 
 /// What an instance on a node is: the model on the node's GPUs.
@@ -177,7 +177,7 @@ impl Machines {
         };
         ElasticPlan {
             gpu: self.gpu,
-            tp: self.tp,
+            tp: self.gpus_per_instance,
             node_pools: self.pools.into_iter().map(node_pool).collect(),
             loading_delay: delay(options.loading_delay_s),
             warm_start: options.warm_start.unwrap_or(false),

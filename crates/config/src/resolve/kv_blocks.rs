@@ -29,6 +29,7 @@ pub(super) fn computed(
     let inputs = KvCapacityInputs {
         gpu_memory_gib,
         tp,
+        pp: wanted.pp,
         dp: wanted.dp,
         block_tokens: wanted.block_tokens,
         gpu_memory_utilization: wanted.gpu_memory_utilization,

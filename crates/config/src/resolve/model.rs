@@ -12,6 +12,7 @@ use crate::options::RunOptions;
 use blis_kernel::Semantics;
 use blis_latency::context_length::limit_to_kv_cache;
 use blis_latency::kv_capacity::kv_bytes_per_token;
+use blis_latency::pipeline::stage_layers;
 use blis_latency::{Blackbox, Coefficients, GpuSpec, LatencyModel, MoeComm};
 use std::fmt::Display;
 use std::path::Path;
@@ -48,7 +49,9 @@ pub(super) struct Served {
     /// GPU type and GPUs, where they are known.
     pub(super) gpu: Option<String>,
     pub(super) tp: Option<u32>,
-    /// KV cache of one token on one GPU, where the model's configuration is known.
+    /// GPUs of an instance: those of a stage, for every stage and every data-parallel rank.
+    pub(super) gpus: u32,
+    /// KV cache of one token on one GPU (of the stage with the most layers), where the model's configuration is known.
     pub(super) kv_bytes_per_token: Option<f64>,
     /// Whether its step times know what LoRA adapters cost.
     pub(super) knows_adapter_overhead: bool,
@@ -60,6 +63,7 @@ pub(super) struct Wanted {
     pub(super) model: String,
     pub(super) backend: Backend,
     pub(super) coefficients: Option<Coefficients>,
+    pub(super) pp: u32,
     pub(super) dp: u32,
     pub(super) expert_parallel: bool,
     pub(super) moe_comm: Option<MoeComm>,
@@ -132,6 +136,12 @@ fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
     let backend = backend::backend(check, options, coefficients.as_ref());
     let tp = options.tp.filter(|tp| *tp != 0);
     let tp = tp.map(|tp| check.integer("tp", Some(tp), 1, 1..=MAX_PARALLELISM) as u32);
+    let pp = check.integer("pp", options.pp, 1, 1..=MAX_PARALLELISM) as u32;
+    if pp > 1 && context.semantics == Semantics::REFERENCE {
+        check.problem(Diagnostic::new(
+            "--pp does not go with --compat inference-sim, which knows no pipeline stages",
+        ));
+    }
     let dp = check.integer("dp", options.dp, 1, 1..=MAX_PARALLELISM) as u32;
     let expert_parallel = options.enable_expert_parallel == Some(true);
     let moe_comm = options.moe_comm_backend.as_deref().and_then(|name| match name.parse() {
@@ -153,6 +163,12 @@ fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
     );
     let max_model_len = check.integer("max-model-len", options.max_model_len, 0, 0..=i64::MAX) as u64;
     let backend = backend?;
+    if pp > 1 && !matches!(backend, Backend::TrainedPhysics | Backend::Roofline) {
+        check.problem(Diagnostic::new(format!(
+            "--pp needs --latency-model trained-physics or roofline; {} does not know what a layer takes",
+            backend.name()
+        )));
+    }
     if backend != Backend::TrainedPhysics {
         let name = backend.name();
         let mut refuse = |flag: &str, given: bool| {
@@ -172,6 +188,7 @@ fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
         gpu: options.hardware.clone(),
         tp,
         coefficients,
+        pp,
         dp,
         expert_parallel,
         moe_comm,
@@ -336,8 +353,17 @@ fn finish(
     if wanted.max_model_len == 0 || max_model_len < length {
         check.note("max-model-len", max_model_len, source);
     }
-    let bytes = |host: &Host| kv_bytes_per_token(&host.config.architecture, host.tp).ok();
+    let bytes = |host: &Host| {
+        let architecture = &host.config.architecture;
+        let all = kv_bytes_per_token(architecture, host.tp).ok()?;
+        let stages = stage_layers(architecture.layers, wanted.pp).into_iter();
+        let most_layers = stages.map(|layers| layers.len()).max()?;
+        let is_whole = most_layers == architecture.layers as usize;
+        let share = if is_whole { 1.0 } else { most_layers as f64 / f64::from(architecture.layers) };
+        Some(all * share)
+    };
     Served {
+        gpus: host.map_or(1, |host| host.tp).saturating_mul(wanted.pp).saturating_mul(wanted.dp),
         model: wanted.model,
         latency,
         kv_blocks,

@@ -158,13 +158,14 @@ impl WantedPools {
         let of_pool = |pool: &PoolOverrides| {
             [
                 pool.tp.is_some(),
+                pool.pp.is_some(),
                 pool.hardware.is_some(),
                 pool.latency_model.is_some(),
                 pool.max_model_len.is_some(),
                 pool.routing_scorers.is_some(),
             ]
         };
-        let names = ["tp", "hardware", "latency-model", "max-model-len", "routing-scorers"];
+        let names = ["tp", "pp", "hardware", "latency-model", "max-model-len", "routing-scorers"];
         let mut unused = Vec::new();
         for (pool, overrides) in [("prefill", &options.prefill), ("decode", &options.decode)] {
             let given = names.iter().zip(of_pool(overrides)).filter(|&(_, given)| given);
@@ -214,7 +215,7 @@ fn machine(
     pool: &str,
     own: &PoolOverrides,
 ) -> Option<Machine> {
-    for (name, value) in [("tp", own.tp), ("max-model-len", own.max_model_len)] {
+    for (name, value) in [("tp", own.tp), ("pp", own.pp), ("max-model-len", own.max_model_len)] {
         let name = format!("{pool}-{name}");
         value.map(|value| check.integer(&name, Some(value), 1, 1..=i64::MAX));
     }
@@ -236,9 +237,10 @@ fn machine(
         ),
         _ => None,
     };
-    let same_memory = own.tp.is_none() && own.hardware.is_none();
+    let same_memory = own.tp.is_none() && own.pp.is_none() && own.hardware.is_none();
     let options = RunOptions {
         tp: own.tp.or(cluster.tp.map(i64::from)),
+        pp: own.pp.or(context.options.pp),
         hardware: own.hardware.clone().or(cluster.gpu.clone()).or(context.options.hardware.clone()),
         latency_model: own.latency_model.clone().or(context.options.latency_model.clone()),
         max_model_len: own.max_model_len.or(i64::try_from(cluster.max_model_len).ok()),

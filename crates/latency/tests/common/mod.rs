@@ -113,6 +113,7 @@ struct GpuRow {
     mfu_prefill: f64,
     mfu_decode: f64,
     memory_gib: f64,
+    link_gb_per_s: f64,
 }
 
 pub(crate) fn gpu(name: &str) -> GpuSpec {
@@ -129,6 +130,7 @@ pub(crate) fn gpu(name: &str) -> GpuSpec {
         mfu_prefill: row.mfu_prefill,
         mfu_decode: row.mfu_decode,
         memory_gib: Some(row.memory_gib),
+        link_gb_per_s: Some(row.link_gb_per_s),
     }
 }
 
