@@ -87,6 +87,9 @@ impl KvCache {
             blocks += need as u32;
             self.misses += need;
             self.grow_head(&mut head, tokens, need);
+            for run in std::mem::take(&mut self.own_runs_gone) {
+                self.forget_run(Some(&mut head), &mut saved, &mut findable_blocks, run);
+            }
         }
         self.scratch_cached = ids;
         let head = Some(head);
@@ -123,16 +126,33 @@ impl KvCache {
         self.take(need as u32);
     }
 
-    /// The last block of a run was taken. What older runs hold of the same blocks is no use without it.
+    /// The last block of a run was taken.
     pub(super) fn run_is_gone(&mut self, owner: u32, run: EntryId) {
-        let Hold::Private { head, saved, findable_blocks, .. } = &mut self.holds[owner as usize] else {
-            return;
-        };
+        match std::mem::replace(&mut self.holds[owner as usize], Hold::Vacant) {
+            Hold::Private { mut head, tokens, blocks, mut saved, mut findable_blocks, detached } => {
+                self.forget_run(head.as_deref_mut(), &mut saved, &mut findable_blocks, run);
+                self.holds[owner as usize] =
+                    Hold::Private { head, tokens, blocks, saved, findable_blocks, detached };
+            }
+            // It takes its own blocks, and its account is elsewhere meanwhile.
+            Hold::Vacant => self.own_runs_gone.push(run),
+            listed @ Hold::Listed { .. } => self.holds[owner as usize] = listed,
+        }
+    }
+
+    /// A run is no more. What older runs hold of the same blocks is no use without it.
+    fn forget_run(
+        &mut self,
+        head: Option<&mut Head>,
+        saved: &mut EntryId,
+        findable_blocks: &mut u32,
+        run: EntryId,
+    ) {
         let older = match head {
             Some(head) if *saved == run => std::mem::take(&mut head.older),
             Some(head) => {
-                let at = head.older.iter().position(|&(older, _)| older == run).expect("a run with an owner");
-                head.older.drain(..=at).collect()
+                let at = head.older.iter().position(|&(older, _)| older == run);
+                at.map(|at| head.older.drain(..=at).collect()).unwrap_or_default()
             }
             None => Vec::new(),
         };

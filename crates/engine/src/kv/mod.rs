@@ -103,6 +103,8 @@ pub struct KvCache {
     misses: u64,
     journal: Option<Vec<IndexChange>>,
     scratch_cached: Vec<u32>,
+    /// Runs of the request whose account is being extended that it has just used up itself.
+    own_runs_gone: Vec<EntryId>,
 }
 
 impl KvCache {
@@ -122,6 +124,7 @@ impl KvCache {
             misses: 0,
             journal: None,
             scratch_cached: Vec::new(),
+            own_runs_gone: Vec::new(),
         }
     }
 
