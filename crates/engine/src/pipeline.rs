@@ -113,7 +113,7 @@ impl Instance {
         for (stage, time) in times.into_iter().enumerate() {
             at = at.max(stages.free_at[stage]) + time;
             stages.free_at[stage] = at;
-            at = at + hop;
+            at += hop;
         }
         let end = stages.free_at.last().copied().unwrap_or(at);
         let is_full = stages.flying.len() + 1 == stages.free_at.len();
