@@ -4,9 +4,11 @@ mod support;
 
 use blis_cluster::{Listener, LiveCluster, Plan, live_workload, run};
 use blis_kernel::{InstanceId, Tick};
+use blis_latency::Pipeline;
 use blis_metrics::RequestEnding;
 use blis_workload::{LabelsId, RequestSpec};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use support::{Script, in_pools, one_at_a_time, plan, records, request, routing, scripted};
 
 /// What was told of one request.
@@ -126,6 +128,13 @@ fn they_do_so_behind_a_gateway_queue() {
 #[test]
 fn they_do_so_in_pools() {
     agrees_with_a_run(&in_pools(base(), 2));
+}
+
+#[test]
+fn they_do_so_on_the_stages_of_a_pipeline() {
+    let base = base();
+    let stages = Pipeline::of_stages(vec![base.latency.clone(), base.latency.clone()], 30.0, 0.1);
+    agrees_with_a_run(&Plan { latency: Arc::new(stages), ..base });
 }
 
 #[test]
