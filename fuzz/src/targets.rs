@@ -1,9 +1,11 @@
 //! The readers. Each says whether it accepted its input.
 
+use blis_config::calibration_files;
 use blis_config::convert::{ServegenOptions, servegen};
 use blis_config::traffic_file;
 use blis_config::workload_file::{self, Overrides};
 use blis_convert::{Failure, InOrder, MooncakeOptions, mooncake};
+use blis_live::observe::{metrics, sse};
 use blis_workload::trace::{OptionalColumns, TraceRow};
 use blis_workload::{Client, RequestEnd, RequestSource, Trace, TraceHeader, Traffic, Window, Workload};
 use std::fs;
@@ -17,13 +19,17 @@ pub(crate) struct Target {
     pub(crate) read: fn(&[u8]) -> bool,
 }
 
-pub(crate) const ALL: [Target; 6] = [
+pub(crate) const ALL: [Target; 10] = [
     Target { name: "workload", read: workload },
     Target { name: "trace-header", read: trace_header },
     Target { name: "trace-rows", read: trace_rows },
     Target { name: "mooncake", read: mooncake_lines },
     Target { name: "servegen-trace", read: servegen_trace },
     Target { name: "servegen-dataset", read: servegen_dataset },
+    Target { name: "sse", read: sse },
+    Target { name: "metrics-page", read: metrics_page },
+    Target { name: "chunk-times", read: chunk_times },
+    Target { name: "results", read: results },
 ];
 
 /// Requests that are taken from whatever is accepted.
@@ -194,6 +200,54 @@ fn servegen_folder(trace: &[u8], dataset: &[u8]) -> bool {
     let options = ServegenOptions { path: Some(path), window_duration_s: None, drain_timeout_s: None, time: None };
     match servegen(&options) {
         Ok(converted) => workload(converted.yaml.as_bytes()),
+        Err(problems) => {
+            assert!(!problems.is_empty(), "refused without a reason");
+            false
+        }
+    }
+}
+
+/// The events of a stream do not depend on where it is cut.
+fn sse(input: &[u8]) -> bool {
+    let events = |cut: usize| {
+        let (mut parser, mut found) = (sse::Events::default(), Vec::new());
+        for piece in [&input[..cut], &input[cut..]] {
+            if parser.push(piece, |data| found.push(data.to_vec())).is_err() {
+                return None;
+            }
+        }
+        parser.finish(|data| found.push(data.to_vec()));
+        Some(found)
+    };
+    let whole = events(input.len());
+    for cut in [1, input.len() / 2, input.len() - input.len().min(1)] {
+        assert_eq!(events(cut.min(input.len())), whole, "cut at {cut}");
+    }
+    whole.is_some_and(|events| !events.is_empty())
+}
+
+fn metrics_page(input: &[u8]) -> bool {
+    let families = metrics::families(&String::from_utf8_lossy(input));
+    assert!(families.values().all(|value| !value.is_nan()));
+    if let Ok(compared) = metrics::compare(&metrics::Families::new(), &families) {
+        assert!((0.0..=1.0).contains(&compared.hit_rate));
+    }
+    !families.is_empty()
+}
+
+fn chunk_times(input: &[u8]) -> bool {
+    match calibration_files::read_chunk_times((input, "i.csv")) {
+        Ok(_) => true,
+        Err(problems) => {
+            assert!(!problems.is_empty(), "refused without a reason");
+            false
+        }
+    }
+}
+
+fn results(input: &[u8]) -> bool {
+    match calibration_files::read_results((input, "r.json")) {
+        Ok(_) => true,
         Err(problems) => {
             assert!(!problems.is_empty(), "refused without a reason");
             false

@@ -28,13 +28,16 @@ use prompt::Prompts;
 use request::Calls;
 use server_url::ServerUrl;
 use std::io;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
-/// Threads that read answers.
-const READERS: usize = 2;
+/// Threads that read answers: as many as the machine has processors, within these bounds.
+const READERS: RangeInclusive<usize> = 2..=8;
 
 /// Which interface requests go to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -171,7 +174,9 @@ pub fn observe(
     settings: &Settings,
     progress: &mut dyn FnMut(Progress),
 ) -> io::Result<Observation> {
-    let runtime = Builder::new_multi_thread().worker_threads(READERS).enable_all().build()?;
+    let processors = available_parallelism().map_or(*READERS.start(), NonZeroUsize::get);
+    let readers = processors.clamp(*READERS.start(), *READERS.end());
+    let runtime = Builder::new_multi_thread().worker_threads(readers).enable_all().build()?;
     let handle = runtime.handle();
     let (stop, stopped) = watch::channel(false);
     let (events, inbox) = dispatch::channel();

@@ -88,3 +88,23 @@ fn a_report_replaces_none_of_its_inputs() {
     assert!(ran.stderr.contains("--report is results.json, which this run reads"), "{}", ran.stderr);
     assert_eq!(fs::read(folder.join("results.json")).unwrap(), before);
 }
+
+/// Law: counters of tiers are compared with a simulation of tiers, and with nothing else.
+#[test]
+fn counters_of_tiers_need_tiers_in_a_replay() {
+    let folder = loop_of("calibrate-tiers", "");
+    let header = fs::read_to_string(folder.join("t.yaml")).unwrap();
+    let tiered = "observed_kv_metrics:\n    source: tiered\n    hit_rate: 0.5\n    block_hits: 5\n    block_queries: 10\n";
+    fs::write(folder.join("t.yaml"), header.replace("mode: generated", "mode: real") + tiered).unwrap();
+    let replay = "replay --model qwen/qwen3-14b --trace-header t.yaml --trace-data t.csv";
+    let ran = at(&folder, replay);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr.contains("source of the trace's header is tiered, but no tiers are simulated"),
+        "{}",
+        ran.stderr
+    );
+    let ran = at(&folder, &format!("{CALIBRATE} --sim-metrics metrics.json"));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("prefix-cache hits: measured 50.0 %"), "{}", ran.stdout);
+}

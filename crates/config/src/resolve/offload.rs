@@ -33,6 +33,9 @@ pub(super) fn from_file(
     }
 }
 
+/// Counters of an observed server that include tiers below the GPU.
+const TIERED: &str = "tiered";
+
 /// Which chain a run has: on replay that of the recorded run, which a file may repeat.
 pub(super) fn chosen(
     check: &mut Check,
@@ -69,6 +72,15 @@ pub(super) fn chosen(
         }
         _ => file,
     };
+    let is_tiered = header.observed_kv_metrics.as_ref().is_some_and(|observed| observed.source == TIERED);
+    if is_replay && is_tiered && chosen.is_none() && check.problems.is_empty() {
+        check.problem(
+            Diagnostic::new(
+                "observed_kv_metrics.source of the trace's header is tiered, but no tiers are simulated",
+            )
+            .with_help("say with --kv-offload-config which there were"),
+        );
+    }
     if (chosen.is_some() || is_given) && options.kv_cpu_blocks.is_some_and(|blocks| blocks > 0) {
         let what = if is_given { "--kv-offload-config" } else { "the kv_offload of the trace's header" };
         check.problem(

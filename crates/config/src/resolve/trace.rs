@@ -19,9 +19,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// Counters that include tiers below the GPU.
-const TIERED: &str = "tiered";
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -207,17 +204,6 @@ impl Reader<'_> {
             let offload = offload_file::recorded(block, self.file_name);
             offload.map_err(|problems| self.check.problems.extend(problems)).ok()
         });
-        if let Some(observed) = &file.observed_kv_metrics
-            && observed.source == TIERED
-            && file.kv_offload.is_none()
-        {
-            self.check.problem(
-                Diagnostic::new(
-                    "observed_kv_metrics.source is tiered, but there is no kv_offload to replay it with",
-                )
-                .in_file(self.file_name),
-            );
-        }
         let prefix_block_tokens = self.block_tokens(&file);
         TraceHeader {
             prefix_block_tokens,

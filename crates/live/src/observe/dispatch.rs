@@ -5,7 +5,7 @@ use super::clock::Clock;
 use super::exchange::{Exchange, exchange};
 use super::pool::Pool;
 use super::prompt::Prompts;
-use super::request::Calls;
+use super::request::{Call, Calls};
 use super::{Observed, Progress, Settings};
 use blis_kernel::Tick;
 use blis_workload::{RequestEnd, RequestSource, RequestSpec};
@@ -75,11 +75,17 @@ pub(super) struct Dispatched {
 /// A request that waits for its arrival; those that follow an answer come first at equal times.
 struct Due {
     spec: RequestSpec,
+    /// What will be sent, once there was time to put it together.
+    call: Option<Call>,
     /// Sequence, so that the order of equal ones is known.
     order: u64,
 }
 
 impl Due {
+    fn new(spec: RequestSpec, order: u64) -> Self {
+        Self { spec, call: None, order }
+    }
+
     fn key(&self) -> (Tick, u64) {
         (self.spec.arrival, self.order)
     }
@@ -111,19 +117,19 @@ impl Run<'_, '_> {
         self.pool.prepare(SPARE_CONNECTIONS.min(self.settings.max_concurrency));
         let clock = Clock::start();
         let mut state = State { clock, follow_ups: BinaryHeap::new(), ..State::new(clock) };
-        let mut planned = self.source.next_arrival();
+        let mut planned = self.source.next_arrival().map(|spec| Due::new(spec, 0));
         while !state.interrupted {
             let now = Instant::now();
             state.tell(now, progress);
             let follows = match (&planned, state.follow_ups.peek()) {
-                (Some(spec), Some(Reverse(due))) => due.spec.arrival <= spec.arrival,
+                (Some(next), Some(Reverse(due))) => due.spec.arrival <= next.spec.arrival,
                 (None, Some(_)) => true,
                 (_, None) => false,
             };
             let next = if follows {
                 state.follow_ups.peek().map(|Reverse(due)| due.spec.arrival)
             } else {
-                planned.as_ref().map(|spec| spec.arrival)
+                planned.as_ref().map(|due| due.spec.arrival)
             };
             let is_full = state.in_flight >= self.settings.max_concurrency;
             let Some(arrival) = next.filter(|_| !is_full) else {
@@ -137,6 +143,14 @@ impl Run<'_, '_> {
             };
             let at = clock.at(arrival);
             if at > now {
+                // Long prompts take their time, which is there now.
+                if follows {
+                    if let Some(mut due) = state.follow_ups.peek_mut() {
+                        self.put_together(&mut due.0);
+                    }
+                } else if let Some(due) = &mut planned {
+                    self.put_together(due);
+                }
                 // Connections that are opened ahead of time do not count as the server's time.
                 if at - now <= AHEAD {
                     self.pool.prepare(1);
@@ -146,13 +160,15 @@ impl Run<'_, '_> {
                 }
                 continue;
             }
-            let spec = if follows {
-                state.follow_ups.pop().map(|Reverse(due)| due.spec)
+            let due = if follows {
+                state.follow_ups.pop().map(|Reverse(due)| due)
             } else {
-                std::mem::replace(&mut planned, self.source.next_arrival())
+                let next = self.source.next_arrival().map(|spec| Due::new(spec, 0));
+                std::mem::replace(&mut planned, next)
             };
-            if let Some(spec) = spec {
-                self.send(spec, &mut state);
+            if let Some(mut due) = due {
+                self.put_together(&mut due);
+                self.send(due, &mut state);
                 self.pool.prepare(SPARE_CONNECTIONS.min(self.settings.max_concurrency - state.in_flight));
             }
         }
@@ -193,10 +209,18 @@ impl Run<'_, '_> {
         }
     }
 
-    fn send(&mut self, spec: RequestSpec, state: &mut State) {
-        let labels = &self.source.labels()[spec.labels.0 as usize];
-        let turns = self.prompts.turns(&spec.content, spec.input_tokens);
-        let call = self.calls.planned(&spec, labels, &turns);
+    fn put_together(&mut self, due: &mut Due) {
+        let spec = &due.spec;
+        due.call.get_or_insert_with(|| {
+            let labels = &self.source.labels()[spec.labels.0 as usize];
+            let turns = self.prompts.turns(&spec.content, spec.input_tokens);
+            self.calls.planned(spec, labels, &turns)
+        });
+    }
+
+    /// Sends what was put together.
+    fn send(&mut self, due: Due, state: &mut State) {
+        let Due { spec, call: Some(call), .. } = due else { return };
         let (number, was_held) = (state.sent, std::mem::take(&mut state.was_full));
         state.sent += 1;
         state.in_flight += 1;
@@ -245,7 +269,7 @@ impl Run<'_, '_> {
                         self.prompts.keep(&observed.planned.content, &observed.exchange.text, tokens);
                     }
                     state.order += 1;
-                    state.follow_ups.push(Reverse(Due { spec, order: state.order }));
+                    state.follow_ups.push(Reverse(Due::new(spec, state.order)));
                 }
                 None => self.prompts.forget(&observed.planned.content),
             }
