@@ -3,6 +3,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -11,18 +13,26 @@ const TOKEN: Duration = Duration::from_millis(15);
 
 /// Starts it; it runs until the process ends.
 pub(crate) fn start() -> SocketAddr {
+    start_counting().0
+}
+
+/// The same, with how many answers it has begun.
+pub(crate) fn start_counting() -> (SocketAddr, Arc<AtomicU64>) {
+    let begun = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&begun);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it has an address");
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            thread::spawn(move || serve(&stream));
+            let begun = Arc::clone(&counted);
+            thread::spawn(move || serve(&stream, &begun));
         }
     });
-    address
+    (address, begun)
 }
 
 /// Serves one connection until the client closes it.
-fn serve(stream: &TcpStream) -> Option<()> {
+fn serve(stream: &TcpStream, begun: &AtomicU64) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream);
     let mut stream = stream;
@@ -40,6 +50,7 @@ fn serve(stream: &TcpStream) -> Option<()> {
                 length = given.trim().parse().ok()?;
             }
         }
+        begun.fetch_add(1, Ordering::SeqCst);
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
         if target.starts_with("GET /metrics") {

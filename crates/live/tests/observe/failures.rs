@@ -103,7 +103,7 @@ fn every_failure_has_its_own_name_and_stops_nobody() {
             plan.push((at + 5_000, 10 + cases.len() as u32));
         }
     }
-    let settings = Settings { timeout: Duration::from_millis(1_500), ..server.settings() };
+    let settings = Settings { timeout: Duration::from_secs(3), ..server.settings() };
     let mut source = Planned::new(plan.clone());
     let observation = measure(&mut source, &settings);
     assert_eq!(observation.requests.len(), plan.len());
