@@ -65,6 +65,8 @@ pub(crate) struct Adapters {
     resident: Vec<Resident>,
     loading: Option<u32>,
     figures: Vec<AdapterFigures>,
+    /// Adapters that were resident when the instance failed.
+    lost: u64,
     /// By adapter: whether it was seen in the batch being looked at.
     seen: Vec<bool>,
 }
@@ -85,6 +87,7 @@ impl Adapters {
             resident: Vec::new(),
             loading: None,
             figures: vec![AdapterFigures::default(); count],
+            lost: 0,
             seen: vec![false; count],
             config,
         }
@@ -122,6 +125,13 @@ impl Adapters {
         self.figures[adapter as usize].loads += 1;
         self.resident.push(Resident { adapter, pins: 0 });
         assert!(self.resident.len() <= self.config.capacity as usize, "more adapters are resident than fit");
+    }
+
+    /// None is resident any more, and none is being loaded.
+    pub(crate) fn clear(&mut self) {
+        self.lost += self.resident.len() as u64;
+        self.resident.clear();
+        self.loading = None;
     }
 
     /// A request that was admitted uses its adapter, which is resident.
@@ -165,14 +175,15 @@ impl Adapters {
         }
     }
 
-    /// Checks that loads and evictions account for what is resident, and that so many requests hold adapters.
+    /// Checks that loads, evictions and failures account for what is resident, and that so many requests hold adapters.
     ///
     /// # Panics
     /// When not.
     pub(crate) fn audit(&self, holders: u64) {
         let (loads, evictions) =
             self.figures.iter().fold((0, 0), |(l, e), figures| (l + figures.loads, e + figures.evictions));
-        assert_eq!(loads - evictions, self.resident.len() as u64, "an adapter is lost or resident twice");
+        let there = self.resident.len() as u64;
+        assert_eq!(loads - evictions - self.lost, there, "an adapter is lost or resident twice");
         let pins: u64 = self.resident.iter().map(|resident| u64::from(resident.pins)).sum();
         assert_eq!(pins, holders, "pins and the requests that hold adapters differ");
     }

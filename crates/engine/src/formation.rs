@@ -64,7 +64,8 @@ impl Instance {
         if self.pipeline.is_some() {
             return self.send_off(now);
         }
-        let advance = (self.step_time() + self.kv.take_transfer_latency()).max(Tick::ONE);
+        let step_time = longer(self.step_time(), self.pace());
+        let advance = (step_time + self.kv.take_transfer_latency()).max(Tick::ONE);
         let end = now + advance;
         if self.semantics.step_effects_at_start {
             self.settle(now, end);
@@ -81,7 +82,7 @@ impl Instance {
         if !self.has_chain || (is_loading && self.semantics.waits_in_empty_steps) {
             return Step::Stalled;
         }
-        let empty_step = self.latency.step_time(&Batch::default()).max(Tick::ONE);
+        let empty_step = longer(self.latency.step_time(&Batch::default()), self.pace()).max(Tick::ONE);
         let until = match self.kv.next_news(empty_step) {
             _ if self.fetch_found_no_room => now + empty_step,
             Tick::MAX => return Step::Stalled,

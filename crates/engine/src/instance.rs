@@ -8,6 +8,7 @@ use crate::journal::Happening;
 use crate::kv::offload::OffloadFigures;
 use crate::kv::{BlockKeys, IndexChange, KvCache};
 use crate::lockstep::Lockstep;
+use crate::pacing::Pacing;
 use crate::pipeline::Pipeline;
 use crate::request::{Ended, Ending, Pace, Place, Remote, Request, Submission, known};
 use blis_kernel::{DurationHistogram, Semantics, Tick, TimerQueue};
@@ -125,11 +126,13 @@ pub struct Instance {
     pub(crate) landing_at: Tick,
     /// How many requests they have.
     pub(crate) flying_requests: u32,
+    /// What makes its steps take longer.
+    pub(crate) pacing: Pacing,
 
     pub(crate) clock: Tick,
     pub(crate) step: Step,
-    entering: TimerQueue<u32>,
-    deadlines: TimerQueue<SlotRef>,
+    pub(crate) entering: TimerQueue<u32>,
+    pub(crate) deadlines: TimerQueue<SlotRef>,
     pub(crate) requests: Vec<Request>,
     vacant: Vec<u32>,
     pub(crate) waiting: VecDeque<Waiting>,
@@ -186,6 +189,7 @@ impl Instance {
             pipeline: Pipeline::new(latency.pipeline()),
             landing_at: Tick::MAX,
             flying_requests: 0,
+            pacing: Pacing::default(),
             semantics,
             config,
             latency,
@@ -339,6 +343,7 @@ impl Instance {
             self.clock = self.clock.max(now);
         }
         let slot = self.occupy(request);
+        self.mark_cold(slot);
         self.entering.set(entry, slot);
     }
 
@@ -495,6 +500,7 @@ impl Instance {
             return;
         }
         self.counters.input_tokens += input;
+        request.is_counted = true;
         let answer = u64::from(request.output.max(1)) - 1;
         request.finish_progress = input + answer;
         if longest > 0 && request.finish_progress > longest - 1 {
@@ -535,7 +541,7 @@ impl Instance {
 
     /// Something happens to the wait queue: if its requests wait for blocks, the next step at or after `now` does not
     /// wait for news of those.
-    fn stop_fetching(&mut self, now: Tick) {
+    pub(crate) fn stop_fetching(&mut self, now: Tick) {
         if self.step == Step::Fetching {
             let (at, empty_steps) = self.fetching.next_step(now);
             self.count_empty_steps(empty_steps);
@@ -694,9 +700,9 @@ impl Instance {
             self.clock = self.clock.max(since + Tick::from_us(count * length.as_us()));
         }
         let end = self.clock.max(self.left_at).min(self.config.horizon);
-        self.end_batch(end);
+        self.end_batch(Ending::StillRunning, end);
         while self.exchange_with_flying(0) {
-            self.end_batch(end);
+            self.end_batch(Ending::StillRunning, end);
             self.drop_flying();
         }
         for waiting in std::mem::take(&mut self.waiting) {
@@ -721,13 +727,13 @@ impl Instance {
         end
     }
 
-    /// The batch's requests end as running at the end of the run.
-    fn end_batch(&mut self, end: Tick) {
+    /// The batch's requests leave.
+    pub(crate) fn end_batch(&mut self, ending: Ending, end: Tick) {
         for slot in std::mem::take(&mut self.batch) {
             self.withdraw_tokens(slot);
             self.lockstep_leave_if_member(slot);
             self.kv.release(slot, 0);
-            self.leave(slot, Ending::StillRunning, end);
+            self.leave(slot, ending, end);
         }
         self.prefilling.clear();
         self.alone.clear();
@@ -763,6 +769,8 @@ fn vacant_request() -> Request {
         progress: 0,
         finish_progress: 0,
         capped: false,
+        is_counted: false,
+        is_cold: false,
         scheduled: 0,
         batch_sequence: 0,
         has_first_token: false,

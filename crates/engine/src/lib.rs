@@ -5,11 +5,13 @@
 
 pub mod adapters;
 pub mod config;
+mod failure;
 mod formation;
 pub mod instance;
 mod journal;
 pub mod kv;
 mod lockstep;
+mod pacing;
 mod pipeline;
 mod remote;
 pub mod request;
@@ -21,4 +23,5 @@ pub use instance::{Counters, Instance};
 pub use journal::Happening;
 pub use kv::offload::{Channel, DeviceModel, OffloadConfig, OffloadFigures, OffloadTierConfig};
 pub use kv::{BlockKeys, IndexChange};
+pub use pacing::WarmUp;
 pub use request::{Ended, Ending, Reservation, Submission};

@@ -102,7 +102,7 @@ impl Instance {
     /// The batch that was formed at `now` begins its way.
     pub(crate) fn send_off(&mut self, now: Tick) {
         let (decodes, context) = self.gather_work();
-        let factor = self.adapter_factor();
+        let factor = self.adapter_factor() * self.pace();
         let latency = self.latency.clone();
         let model = latency.pipeline().expect("there are several stages");
         let mut at = now + self.kv.take_transfer_latency();

@@ -33,8 +33,9 @@ impl Instance {
         Some(Reservation { slot, cached_blocks })
     }
 
-    /// Gives the blocks of a reservation back at `now`.
+    /// Gives the blocks of a reservation back at `now`. What should have come in them has not: nobody finds it.
     pub fn cancel(&mut self, now: Tick, reservation: Reservation) {
+        self.kv.unname(reservation.slot, reservation.cached_blocks);
         self.kv.release(reservation.slot, 0);
         self.vacate(reservation.slot);
         self.retry_if_stalled(now);
@@ -44,6 +45,7 @@ impl Instance {
     pub fn enter_reserved(&mut self, now: Tick, reservation: Reservation) {
         let slot = reservation.slot;
         self.clock = self.clock.max(now);
+        self.mark_cold(slot);
         self.set_finish_of_remote(slot);
         if self.requests[slot as usize].deadline <= now {
             self.counters.timed_out += 1;

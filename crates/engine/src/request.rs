@@ -41,6 +41,10 @@ pub enum Ending {
     Unservable,
     /// The gateway took it away.
     Evicted,
+    /// The instance failed.
+    Lost,
+    /// The instance gave its wait queue back.
+    Redirected,
     /// The run ended while it waited.
     StillQueued,
     /// The run ended while it ran.
@@ -165,6 +169,10 @@ pub(crate) struct Request {
     pub(crate) finish_progress: u64,
     /// Whether it is then cut short by the longest model length.
     pub(crate) capped: bool,
+    /// Whether its prompt counts among the instance's input tokens.
+    pub(crate) is_counted: bool,
+    /// Whether it is one of the first requests of an instance that warms up.
+    pub(crate) is_cold: bool,
     /// Tokens of the step being formed or in flight.
     pub(crate) scheduled: u64,
     /// Increases along the batch.

@@ -7,10 +7,10 @@ mod common;
 mod naive;
 
 use blis_engine::{
-    AdapterConfig, AdapterModel, Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig,
-    OffloadTierConfig, OverheadTier,
+    AdapterConfig, AdapterModel, BlockKeys, Channel, CpuTierConfig, DeviceModel, Ended, Ending, Instance,
+    OffloadConfig, OffloadTierConfig, OverheadTier, Submission,
 };
-use blis_kernel::{Semantics, Tick};
+use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::LatencyModel;
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
@@ -504,5 +504,77 @@ fn the_engine_does_what_the_naive_instance_does() {
         let smallest = shrink(case(seed));
         panic::set_hook(hook);
         panic!("seed {seed}\n{}\n{smallest:#?}", difference(&smallest).unwrap_or_default());
+    }
+}
+
+/// What the requests come to that arrive `shift` later than the scenario says: at a new instance, or at one that had the
+/// same requests before and failed at `shift`.
+fn later(case: &Case, shift: i64, had_others: bool) -> Vec<Ended> {
+    let Scenario { requests, .. } = &case.scenario;
+    let scenario =
+        Scenario { horizon: case.scenario.horizon + Tick::from_us(shift), ..case.scenario.clone() };
+    let mut instance = Instance::new(scenario.config(case.semantics), scenario.latency.clone());
+    let send = |instance: &mut Instance, request: &ScenarioRequest, handle: usize, shift: i64| {
+        let now = Tick::from_us(request.arrival_us + shift);
+        scenario.run_before(instance, now);
+        if now > scenario.horizon {
+            return false;
+        }
+        let keys = common::block_keys(&request.input, &request.output, scenario.block_tokens);
+        // Nobody else has the first token, and before the failure nobody had it either.
+        let of_equals = |other: &&ScenarioRequest| other.tokens().next() == request.tokens().next();
+        let is_private = !instance.needs_listed_keys() && requests.iter().filter(of_equals).count() == 1;
+        instance.submit(
+            now,
+            Submission {
+                handle: handle as u32,
+                name: RequestName::text(&request.id),
+                arrival: now,
+                input_tokens: request.input.len() as u32,
+                output_tokens: request.output.len() as u32,
+                max_output_tokens: request.max_output,
+                deadline: (request.deadline_us > 0).then(|| Tick::from_us(request.deadline_us + shift)),
+                adapter: request.adapter,
+                priority: scenario.priorities.priority(&request.slo_class),
+                keys: if is_private { BlockKeys::Leading([].into()) } else { BlockKeys::Listed(keys) },
+            },
+        );
+        true
+    };
+    let mut sent = 0;
+    for request in requests.iter().filter(|request| had_others && request.arrival_us < shift) {
+        sent += usize::from(send(&mut instance, request, requests.len() + sent, 0));
+    }
+    scenario.run_before(&mut instance, Tick::from_us(shift));
+    if had_others {
+        instance.fail(Tick::from_us(shift));
+        assert_eq!(instance.drain_ended().count(), sent, "every request ends once");
+        assert_eq!((instance.queue_depth(), instance.batch_size()), (0, 0));
+        assert_eq!(instance.next_event_at(), Tick::MAX, "something is due at an instance without requests");
+    }
+    for (handle, request) in requests.iter().enumerate() {
+        send(&mut instance, request, handle, shift);
+    }
+    scenario.run_before(&mut instance, Tick::MAX);
+    let before = instance.drain_ended().collect::<Vec<_>>();
+    // Who is left then is left at the instance's last event, which may be the end of somebody before the failure.
+    instance.finish();
+    let left: Vec<_> = instance.drain_ended().map(|ended| Ended { at: Tick::ZERO, ..ended }).collect();
+    before.into_iter().chain(left).collect()
+}
+
+/// Law: whatever an instance had before it failed, afterwards it does what a new one does.
+#[test]
+fn an_instance_that_has_failed_is_like_a_new_one() {
+    for seed in 0..number("BLIS_FUZZ_SCENARIOS", 2_000) {
+        let mut case = case(seed);
+        // The jitter of devices goes on where it was.
+        for tier in case.scenario.offload.iter_mut().flat_map(|chain| &mut chain.tiers) {
+            tier.device.jitter_stddev = 0.0;
+        }
+        let shift = Dice(seed ^ 0x5eed).between(1, 1_500);
+        // Some readings have scenarios without an end.
+        let Ok(new) = attempt(|| later(&case, shift, false)) else { continue };
+        assert_eq!(new, later(&case, shift, true), "seed {seed}, failure at {shift}");
     }
 }

@@ -167,7 +167,10 @@ fn differences(vector: &Value, run: Run) -> Vec<String> {
         assert_eq!(request.id, expected["id"].as_str().unwrap());
         let got = result.ended[i];
         let state = match got.map(|g| g.ending) {
-            Some(Ending::Completed | Ending::LengthCapped | Ending::Evicted) => "completed",
+            Some(Ending::Completed | Ending::LengthCapped) => "completed",
+            Some(Ending::Evicted | Ending::Lost | Ending::Redirected) => {
+                unreachable!("nobody takes any away")
+            }
             Some(Ending::TimedOut) => "timed_out",
             Some(Ending::StillRunning) => "running",
             Some(

@@ -34,6 +34,13 @@ impl CpuTier {
         }
     }
 
+    /// Its content is lost; the counters stay.
+    pub(super) fn clear(&mut self) {
+        self.positions.clear();
+        self.recency = Recency::default();
+        self.pending_latency = Tick::ZERO;
+    }
+
     pub(super) fn misses(&self) -> u64 {
         self.misses
     }

@@ -47,6 +47,13 @@ impl Lower {
         }
     }
 
+    pub(super) fn clear(&mut self) {
+        match self {
+            Self::Cpu(tier) => tier.clear(),
+            Self::Chain(chain) => chain.clear(),
+        }
+    }
+
     fn miss(&mut self) {
         match self {
             Self::Cpu(tier) => tier.miss(),

@@ -187,6 +187,19 @@ impl KvCache {
         self.lower.as_mut().map_or(Tick::ZERO, Lower::take_latency)
     }
 
+    /// What is cached is lost, here and below; the counters stay. Nobody may hold anything.
+    pub fn clear(&mut self) {
+        for id in 0..self.blocks.len() as u32 {
+            self.unpublish(id);
+        }
+        assert!(self.index.is_empty(), "the index names blocks without content");
+        self.blocks.clear();
+        self.free = FreeList::new(self.capacity);
+        if let Some(lower) = &mut self.lower {
+            lower.clear();
+        }
+    }
+
     /// Starts to keep account of a request. A slot is free again after [`Self::forget`].
     pub fn register(&mut self, slot: u32, keys: BlockKeys) {
         let slot = slot as usize;
@@ -483,6 +496,18 @@ impl KvCache {
         {
             self.log(IndexChange::Removed(key));
         }
+    }
+
+    /// Nobody finds the blocks that the request holds any more, but for the first `kept` and those that others hold too.
+    pub fn unname(&mut self, slot: u32, kept: u32) {
+        let held = match &self.holds[slot as usize] {
+            Hold::Private { head, .. } => head.as_ref().map_or(&[][..], |head| &head.blocks),
+            Hold::Listed { blocks, .. } => blocks,
+            Hold::Vacant => unreachable!("slot {slot} is not registered"),
+        };
+        let is_own = |id: &&u32| self.blocks[**id as usize].references == 1;
+        let own: Vec<_> = held.iter().skip(kept as usize).filter(is_own).copied().collect();
+        own.into_iter().for_each(|id| self.unpublish(id));
     }
 
     /// Gives back everything that the request holds, its last block first. A private request finds its full blocks

@@ -92,7 +92,7 @@ pub struct ScenarioRequest {
 
 impl ScenarioRequest {
     /// Prompt and answer.
-    fn tokens(&self) -> impl Iterator<Item = &u32> {
+    pub fn tokens(&self) -> impl Iterator<Item = &u32> {
         self.input.iter().chain(&self.output)
     }
 }
@@ -220,7 +220,7 @@ impl Scenario {
     }
 
     /// Runs the instance up to `until`, tick by tick, so that one which goes on for ever is caught.
-    fn run_before(&self, instance: &mut Instance, until: Tick) {
+    pub fn run_before(&self, instance: &mut Instance, until: Tick) {
         for _ in 0..MOST_TICKS {
             let next = instance.next_event_at();
             if next >= until || next > self.horizon {

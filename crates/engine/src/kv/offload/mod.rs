@@ -103,6 +103,16 @@ impl OffloadChain {
         }
     }
 
+    /// What the tiers hold and what moves between them is lost; the counters stay.
+    pub(super) fn clear(&mut self) {
+        self.figures.cpu_evictions += self.staging.evicted();
+        self.staging = Staging::new(self.config.cpu_blocks as usize);
+        self.devices.iter_mut().for_each(FxHashSet::clear);
+        self.station = TransferStation::new(&self.config.tiers);
+        self.transfers.clear();
+        self.known.clear();
+    }
+
     pub(super) fn prompt_only(&self) -> bool {
         self.config.prompt_only
     }
@@ -286,7 +296,7 @@ impl OffloadChain {
 
     pub(super) fn figures(&self) -> OffloadFigures {
         OffloadFigures {
-            cpu_evictions: self.staging.evicted(),
+            cpu_evictions: self.figures.cpu_evictions + self.staging.evicted(),
             cpu_blocks: self.staging.len() as u64,
             ..self.figures.clone()
         }
