@@ -12,6 +12,13 @@ use blis_workload::{RequestEnd, RequestSpec};
 impl Cluster<'_> {
     /// Takes in the requests, and the parts of requests, that left an instance.
     pub(crate) fn collect_ended(&mut self, index: usize) {
+        // The part of the tick at which the instance has its effects.
+        let now = self.instances[index].clock();
+        self.collect_ended_at(index, now);
+    }
+
+    /// The same, when what happened to it happened `now`.
+    pub(crate) fn collect_ended_at(&mut self, index: usize, now: Tick) {
         // What happened to requests before they left comes first.
         self.tell(index);
         let mut ended = std::mem::take(&mut self.scratch_ended);
@@ -20,6 +27,10 @@ impl Cluster<'_> {
         for end in ended.drain(..) {
             if end.ending != Ending::StillReserved {
                 self.count_gone(index, end.handle);
+            }
+            let is_taken = matches!(end.ending, Ending::Lost | Ending::Redirected);
+            if is_taken && self.goes_elsewhere(end.handle, end.ending == Ending::Redirected, now) {
+                continue;
             }
             match self.requests.get(end.handle).split.as_ref().map(|split| split.stage) {
                 None => self.record_end(&end),
@@ -31,8 +42,6 @@ impl Cluster<'_> {
             }
         }
         self.scratch_ended = ended;
-        // The part of the tick at which the instance has its effects.
-        let now = self.instances[index].clock();
         if !prompts.is_empty() {
             self.prompts_are_done(&mut prompts, now);
         }
@@ -180,7 +189,7 @@ fn reply(end: &Ended) -> Option<RequestEnd> {
             Some(RequestEnd::Completed { output_tokens: end.output_tokens })
         }
         Ending::TimedOut => Some(RequestEnd::TimedOut),
-        Ending::Unservable | Ending::Evicted => Some(RequestEnd::Dropped),
+        Ending::Unservable | Ending::Evicted | Ending::Lost | Ending::Redirected => Some(RequestEnd::Dropped),
         Ending::StillQueued | Ending::StillRunning | Ending::StillEntering | Ending::StillReserved => None,
     }
 }
@@ -191,6 +200,7 @@ fn ending(end: &Ended) -> RequestEnding {
         Ending::TimedOut => RequestEnding::TimedOut,
         Ending::Unservable => RequestEnding::DroppedUnservable,
         Ending::Evicted => RequestEnding::Evicted,
+        Ending::Lost | Ending::Redirected => RequestEnding::Failed,
         Ending::StillQueued => RequestEnding::StillQueued,
         Ending::StillRunning | Ending::StillReserved => RequestEnding::StillRunning,
         Ending::StillEntering => RequestEnding::InPipeline,

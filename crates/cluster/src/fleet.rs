@@ -1,6 +1,7 @@
 //! Who the instances are, what they may get, and how they come and go.
 
-use crate::plan::{Delay, ElasticPlan, InstanceKind, Plan};
+use crate::nodes::{Nodes, Place};
+use crate::plan::{Delay, ElasticPlan, FaultTarget, InstanceKind, Plan, WarmUp};
 use crate::routing::Pool;
 use blis_engine::Instance;
 use blis_kernel::rng::{GoRand, stream_seed};
@@ -14,6 +15,8 @@ pub(crate) enum State {
     Loading,
     /// It takes requests.
     Active,
+    /// It has crashed, and will be back.
+    Down,
     /// It finishes what it has.
     Draining,
     /// Its GPUs are free again.
@@ -31,26 +34,11 @@ struct Member {
     until: Option<Tick>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    pool: usize,
-    node: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    pool: usize,
-    free_gpus: u32,
-    ready_at: Tick,
-}
-
 /// What the plan says of instances that come and go, and the nodes that there are.
 struct Elastic {
     plan: ElasticPlan,
-    nodes: Vec<Node>,
+    nodes: Nodes,
     loading: GoRand,
-    provisioning: GoRand,
-    loaded: TimerQueue<u32>,
     added: u64,
     figures: FleetFigures,
 }
@@ -61,7 +49,13 @@ pub(crate) struct Fleet {
     prefill: Vec<u32>,
     decode: Vec<u32>,
     encode: Vec<u32>,
+    /// Who has these three parts, whether it takes requests or not.
+    parts: [Vec<u32>; 3],
     members: Vec<Member>,
+    /// When those that load or are down take requests.
+    comes_up: TimerQueue<u32>,
+    warm_up: Option<WarmUp>,
+    starts_warm: bool,
     elastic: Option<Elastic>,
     model: String,
 }
@@ -74,7 +68,11 @@ impl Fleet {
             prefill: Vec::new(),
             decode: Vec::new(),
             encode: Vec::new(),
+            parts: Default::default(),
             members: Vec::new(),
+            comes_up: TimerQueue::default(),
+            warm_up: plan.warm_up,
+            starts_warm: plan.starts_warm,
             elastic: plan.elastic.as_ref().map(|own| Elastic::new(own, plan.instances, plan.seed)),
             model: plan.model.clone(),
         };
@@ -83,11 +81,13 @@ impl Fleet {
             let own = crate::disaggregation::kind(plan, index);
             let name = InstanceId(index).to_string();
             let place = match &mut fleet.elastic {
-                Some(elastic) if !elastic.plan.node_pools.is_empty() => match elastic.place(None, None) {
-                    Some((place, _)) => Some(place),
-                    // Nobody has GPUs for it, and nobody will get any.
-                    None => continue,
-                },
+                Some(elastic) if !elastic.plan.node_pools.is_empty() => {
+                    match elastic.place(None, Tick::ZERO, false) {
+                        Some((place, _)) => Some(place),
+                        // Nobody has GPUs for it, and nobody will get any.
+                        None => continue,
+                    }
+                }
                 _ => None,
             };
             let kind = place.map_or(own, |place| fleet.node_pool_kind(place.pool));
@@ -117,8 +117,8 @@ impl Fleet {
         };
         let state = if delay > Tick::ZERO { State::Loading } else { State::Active };
         self.members.push(Member { name, state, place, since: now, until: None });
-        match (&mut self.elastic, state) {
-            (Some(elastic), State::Loading) => elastic.loaded.set(now + delay, index),
+        match state {
+            State::Loading => self.comes_up.set(now + delay, index),
             _ => self.routable.push(index),
         }
     }
@@ -137,6 +137,66 @@ impl Fleet {
         self.prefill.extend(shared.clone());
         self.decode.extend(shared);
         self.encode.extend(deal(pools.encode));
+        self.parts = [&self.prefill, &self.decode, &self.encode].map(Clone::clone);
+    }
+
+    /// Those at the beginning of a run have just started, unless they started long ago.
+    pub(crate) fn begin_warm_up(&self, instances: &mut [Instance]) {
+        if self.starts_warm {
+            return;
+        }
+        let active = self.members.iter().map(|member| member.state == State::Active);
+        for (index, _) in active.enumerate().filter(|&(_, is_active)| is_active) {
+            self.begin_warm_up_of(index, &mut instances[index]);
+        }
+    }
+
+    /// The instance has just started.
+    pub(crate) fn begin_warm_up_of(&self, index: usize, instance: &mut Instance) {
+        let warm_up = match (&self.elastic, self.members[index].place) {
+            (Some(elastic), Some(place)) => elastic.plan.node_pools[place.pool].warm_up,
+            _ => self.warm_up,
+        };
+        if let Some(warm_up) = warm_up {
+            instance.begin_warm_up(warm_up);
+        }
+    }
+
+    /// Whether it has requests or may have some.
+    pub(crate) fn is_up(&self, index: usize) -> bool {
+        matches!(self.members[index].state, State::Active | State::Draining)
+    }
+
+    /// Whether it will never be there again.
+    pub(crate) fn is_gone(&self, index: usize) -> bool {
+        self.members[index].state == State::Terminated
+    }
+
+    /// Whether a fault with this target is one of this instance.
+    pub(crate) fn is_target(&self, index: usize, target: FaultTarget) -> bool {
+        let has_part = |part: usize| self.parts[part].contains(&(index as u32));
+        match target {
+            FaultTarget::All => true,
+            FaultTarget::Instance(number) => number as usize == index,
+            FaultTarget::Prefill => has_part(0),
+            FaultTarget::Decode => has_part(1),
+            FaultTarget::Encode => has_part(2),
+            FaultTarget::NodePool(pool) => self.members[index].place.is_some_and(|place| place.pool == pool),
+        }
+    }
+
+    /// The instance crashes at `now` and is back at `until`. One that drains does not come back; false then.
+    pub(crate) fn take_down(&mut self, index: usize, now: Tick, until: Tick) -> bool {
+        if self.members[index].state == State::Draining {
+            self.terminate(index, now);
+            return false;
+        }
+        self.members[index].state = State::Down;
+        for list in [&mut self.routable, &mut self.prefill, &mut self.decode, &mut self.encode] {
+            list.retain(|&other| other as usize != index);
+        }
+        self.comes_up.set(until, index as u32);
+        true
     }
 
     /// The instances of a pool that take requests, in order.
@@ -150,31 +210,48 @@ impl Fleet {
         }
     }
 
-    /// Which instances are in a pool, by number.
+    /// Which instances are in a pool, by number; those that are down too.
     pub(crate) fn flags(&self, pool: Pool) -> Vec<bool> {
         let mut flags = vec![false; self.members.len()];
-        for &member in self.members(pool) {
+        let members = match pool {
+            Pool::Routable => &self.routable,
+            Pool::Prefill => &self.parts[0],
+            Pool::Decode => &self.parts[1],
+            Pool::Encode => &self.parts[2],
+        };
+        for &member in members {
             flags[member as usize] = true;
         }
         flags
     }
 
-    /// When the next instance has loaded.
+    /// When the next instance has loaded, or is back.
     pub(crate) fn next_loaded_at(&self) -> Tick {
-        self.elastic.as_ref().map_or(Tick::MAX, |elastic| elastic.loaded.next_at())
+        self.comes_up.next_at()
     }
 
-    /// An instance has loaded: it takes requests from now on, unless it is to go already.
-    pub(crate) fn finish_loading(&mut self) {
-        let elastic = self.elastic.as_mut().expect("somebody loads");
-        let (_, index) = elastic.loaded.pop().expect("somebody loads");
+    /// An instance has loaded, or is back: it takes requests from now on. `None` when it is to go already.
+    pub(crate) fn finish_loading(&mut self) -> Option<usize> {
+        let (_, index) = self.comes_up.pop().expect("somebody loads");
         let member = &mut self.members[index as usize];
-        if member.state == State::Loading {
-            member.state = State::Active;
-            let at = self.routable.partition_point(|&other| other < index);
-            self.routable.insert(at, index);
+        if !matches!(member.state, State::Loading | State::Down) {
+            return None;
+        }
+        member.state = State::Active;
+        let insert = |list: &mut Vec<u32>| {
+            let at = list.partition_point(|&other| other < index);
+            list.insert(at, index);
+        };
+        insert(&mut self.routable);
+        for (part, list) in self.parts.iter().zip([&mut self.prefill, &mut self.decode, &mut self.encode]) {
+            if part.contains(&index) {
+                insert(list);
+            }
+        }
+        if let Some(elastic) = &mut self.elastic {
             elastic.figures.peak_replicas = elastic.figures.peak_replicas.max(self.routable.len() as u32);
         }
+        Some(index as usize)
     }
 
     /// GPU type, GPUs per instance and cost of a node, of each kind of which somebody loads or takes requests.
@@ -199,19 +276,14 @@ impl Fleet {
     /// How many more instances find GPUs of a type, on nodes that are there or may be had; `None` without node pools.
     pub(crate) fn room_for(&self, gpu: &str) -> Option<u32> {
         let elastic = self.elastic.as_ref().filter(|elastic| !elastic.plan.node_pools.is_empty())?;
-        let tp = elastic.plan.tp;
-        let pools = elastic.plan.node_pools.iter().enumerate().filter(|(_, own)| own.gpu == gpu);
-        let room = pools.map(|(pool, own)| {
-            let nodes = elastic.nodes.iter().filter(|node| node.pool == pool);
-            let (there, free) = nodes.fold((0, 0), |(n, free), node| (n + 1, free + node.free_gpus / tp));
-            free + own.max_nodes.saturating_sub(there) * (own.gpus_per_node / tp)
-        });
-        Some(room.sum())
+        Some(elastic.nodes.room_for(&elastic.plan.node_pools, elastic.plan.tp, gpu))
     }
 
-    /// Those that load.
+    /// Those that load, and those that are down: they will take requests without anybody doing anything.
     pub(crate) fn loading(&self) -> impl Iterator<Item = usize> + '_ {
-        let loads = |(index, member): (usize, &Member)| (member.state == State::Loading).then_some(index);
+        let loads = |(index, member): (usize, &Member)| {
+            matches!(member.state, State::Loading | State::Down).then_some(index)
+        };
         self.members.iter().enumerate().filter_map(loads)
     }
 
@@ -232,7 +304,7 @@ impl Fleet {
         let (place, ready_at) = if elastic.plan.node_pools.is_empty() {
             (None, now)
         } else {
-            let (place, ready_at) = elastic.place(Some(gpu), provisions.then_some(now))?;
+            let (place, ready_at) = elastic.place(Some(gpu), now, provisions)?;
             (Some(place), ready_at.max(now))
         };
         elastic.added += 1;
@@ -269,7 +341,7 @@ impl Fleet {
         member.state = State::Terminated;
         member.until = Some(at.max(member.since));
         if let Some(place) = member.place {
-            elastic.nodes[place.node].free_gpus += elastic.plan.tp;
+            elastic.nodes.give_back(&elastic.plan.node_pools, place, elastic.plan.tp, at.max(member.since));
         }
     }
 
@@ -279,9 +351,10 @@ impl Fleet {
     }
 
     /// How many there were for how long; `None` where nobody comes or goes.
-    pub(crate) fn figures(&self, end: Tick) -> Option<FleetFigures> {
-        let elastic = self.elastic.as_ref()?;
+    pub(crate) fn figures(&mut self, end: Tick) -> Option<FleetFigures> {
+        let elastic = self.elastic.as_mut()?;
         let mut figures = elastic.figures;
+        figures.nodes = elastic.nodes.figures(&elastic.plan.node_pools, end);
         for member in &self.members {
             let until = member.until.unwrap_or(end).min(end);
             let hours = (until.max(member.since) - member.since).as_seconds() / 3600.0;
@@ -300,17 +373,10 @@ impl Fleet {
 
 impl Elastic {
     fn new(plan: &ElasticPlan, instances: u32, seed: i64) -> Self {
-        let stream = |name| GoRand::new(stream_seed(seed, name));
-        let node = |pool, gpus| Node { pool, free_gpus: gpus, ready_at: Tick::ZERO };
-        let nodes = plan.node_pools.iter().enumerate();
         Self {
-            nodes: nodes
-                .flat_map(|(index, pool)| (0..pool.nodes).map(move |_| node(index, pool.gpus_per_node)))
-                .collect(),
+            nodes: Nodes::new(&plan.node_pools, seed),
             plan: plan.clone(),
-            loading: stream("instance-loading"),
-            provisioning: stream("node-provisioning"),
-            loaded: TimerQueue::default(),
+            loading: GoRand::new(stream_seed(seed, "instance-loading")),
             added: 0,
             figures: FleetFigures { started: instances, ..FleetFigures::default() },
         }
@@ -321,30 +387,8 @@ impl Elastic {
         self.plan.node_pools.is_empty() || self.plan.warm_start
     }
 
-    /// Takes GPUs of one node: of the first pool of that GPU type, on the first node with enough of them. With
-    /// `provision_from`, a pool that may have more nodes gets one when none has enough.
-    fn place(&mut self, gpu: Option<&str>, provision_from: Option<Tick>) -> Option<(Place, Tick)> {
-        let tp = self.plan.tp;
-        let fits = |pool: usize| gpu.is_none_or(|gpu| self.plan.node_pools[pool].gpu == gpu);
-        let pools: Vec<_> = (0..self.plan.node_pools.len()).filter(|&pool| fits(pool)).collect();
-        for &pool in &pools {
-            let has_room = |node: &Node| node.pool == pool && node.free_gpus >= tp;
-            if let Some(node) = self.nodes.iter().position(has_room) {
-                self.nodes[node].free_gpus -= tp;
-                return Some((Place { pool, node }, self.nodes[node].ready_at));
-            }
-        }
-        let now = provision_from?;
-        let may_grow = |&&pool: &&usize| {
-            let own = &self.plan.node_pools[pool];
-            let there = self.nodes.iter().filter(|node| node.pool == pool).count();
-            (there as u32) < own.max_nodes && own.gpus_per_node >= tp
-        };
-        let &pool = pools.iter().find(may_grow)?;
-        let own = &self.plan.node_pools[pool];
-        let ready_at = now + sample(own.provisioning_delay, &mut self.provisioning);
-        self.nodes.push(Node { pool, free_gpus: own.gpus_per_node - tp, ready_at });
-        Some((Place { pool, node: self.nodes.len() - 1 }, ready_at))
+    fn place(&mut self, gpu: Option<&str>, now: Tick, provisions: bool) -> Option<(Place, Tick)> {
+        self.nodes.place(&self.plan.node_pools, self.plan.tp, gpu, now, provisions)
     }
 }
 

@@ -3,11 +3,14 @@
 mod decisions;
 mod disaggregation;
 mod ending;
+mod fault_plan;
+mod faults;
 mod fleet;
 mod flow_control;
 mod gateway_queue;
 mod live;
 mod next_events;
+mod nodes;
 mod observer;
 mod prefix_index;
 mod requests;
@@ -21,7 +24,8 @@ pub mod plan;
 pub use live::{Listener, LiveCluster, live_workload};
 pub use observer::{Observer, Progress};
 pub use plan::{
-    AdmissionPlan, AutoscalerPlan, Delay, Detail, DisaggregationPlan, ElasticPlan, FlowControlPlan,
-    InstanceKind, NodePool, Plan, PoolSizes, RoutingPlan, TracePlan, TransferPlan, Workload,
+    AdmissionPlan, AutoscalerPlan, Delay, Detail, DisaggregationPlan, DrainPolicy, ElasticPlan, FaultKind,
+    FaultPlan, FaultTarget, FlowControlPlan, InstanceKind, NodePool, Plan, PoolSizes, RandomFault,
+    RoutingPlan, ScheduledFault, TracePlan, TransferPlan, WarmUp, Workload,
 };
 pub use run::{run, run_observed, run_with_progress};

@@ -160,6 +160,11 @@ impl Cluster<'_> {
                     if is_prompt {
                         continue;
                     }
+                    request.made += 1;
+                    if request.made <= request.tokens {
+                        // The client has it from an attempt that was lost.
+                        continue;
+                    }
                     request.tokens += 1;
                     // The front end works on one token after the other.
                     let per_token = self.instances[index].token_processing_time().as_us();

@@ -1,6 +1,8 @@
 //! Everything a run needs, with nothing optional left.
 
+pub use crate::fault_plan::{DrainPolicy, FaultKind, FaultPlan, FaultTarget, RandomFault, ScheduledFault};
 use blis_engine::InstanceConfig;
+pub use blis_engine::WarmUp;
 use blis_kernel::{Semantics, Tick};
 use blis_latency::LatencyModel;
 use blis_metrics::{SloTargets, saturation};
@@ -38,6 +40,12 @@ pub struct Plan {
     pub disaggregation: Option<DisaggregationPlan>,
     /// How instances come and go, if they do. Not together with pools.
     pub elastic: Option<ElasticPlan>,
+    /// How instances do that have just started, where they are not on nodes.
+    pub warm_up: Option<WarmUp>,
+    /// Whether those that are there at the beginning started long ago.
+    pub starts_warm: bool,
+    /// What goes wrong, if anything does.
+    pub faults: Option<FaultPlan>,
     /// Where requests wait between admission and routing, if they do.
     pub flow_control: Option<FlowControlPlan>,
     /// Who serves a request.
@@ -147,14 +155,20 @@ pub struct NodePool {
     pub gpus_per_node: u32,
     /// Nodes that are there at first.
     pub nodes: u32,
+    /// How many nodes stay.
+    pub min_nodes: u32,
     /// Most nodes that there may be.
     pub max_nodes: u32,
     /// From the wish for another node until it is there.
     pub provisioning_delay: Delay,
     /// What a node costs.
     pub cost_per_hour: f64,
+    /// After which time an empty node beyond those that stay is given back; `None` = never.
+    pub release_after: Option<Tick>,
     /// What an instance on it is built from.
     pub kind: InstanceKind,
+    /// How instances do that have just started on it.
+    pub warm_up: Option<WarmUp>,
 }
 
 /// A delay that may vary: normally distributed, at least 0.
@@ -190,6 +204,8 @@ pub struct AutoscalerPlan {
     pub min_replicas: u32,
     /// Most replicas.
     pub max_replicas: u32,
+    /// What becomes of the requests of an instance that is to go.
+    pub drain: DrainPolicy,
 }
 
 /// A description of traffic that can be streamed any number of times.

@@ -20,6 +20,10 @@ pub(crate) struct InFlight {
     pub(crate) uncached_tokens: u32,
     /// Tokens of its answer that a listener was told of.
     pub(crate) tokens: u32,
+    /// Tokens that the present attempt at it has made, where somebody listens.
+    pub(crate) made: u32,
+    /// How often it was tried again after a fault.
+    pub(crate) retries: u32,
 }
 
 /// An arena of requests; a handle is free again once its request has ended.
@@ -39,6 +43,8 @@ impl Requests {
             split: None,
             uncached_tokens: 0,
             tokens: 0,
+            made: 0,
+            retries: 0,
         });
         if let Some(handle) = self.vacant.pop() {
             self.slots[handle as usize] = request;

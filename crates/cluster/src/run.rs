@@ -3,10 +3,11 @@
 //! Exactly one place decides what happens next: [`Cluster::next_event`]. At one tick all arrivals come first, then all
 //! admissions, all routings, and the gateway queue's evictions, expiries and dispatch tick, and all of them before the
 //! instances' own events. An instance's clock may lag: it is brought up to date when a decision reads it, when it gets a
-//! request, or, where the end of a request can bring another, in global order of time.
+//! request, or, where the end of a request can bring another, in global order of time. Before all that faults strike.
 
 use crate::decisions::DecisionLog;
 use crate::disaggregation::{self, Disaggregation};
+use crate::faults::Faults;
 use crate::fleet::Fleet;
 use crate::flow_control::FlowControl;
 use crate::live::Live;
@@ -53,9 +54,11 @@ pub fn run_observed(plan: &Plan, observer: &mut dyn Observer) -> Outcome {
 /// What the gateway does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
+    Fault,
     Loaded,
     Arrival,
     Admission,
+    Retry,
     Routing,
     PrefillRouting,
     TransferStart,
@@ -92,10 +95,13 @@ pub(crate) struct Cluster<'a> {
     pub(crate) follow_ups: TimerQueue<RequestSpec>,
     admissions: VecDeque<(Tick, u32)>,
     pub(crate) routings: VecDeque<(Tick, u32)>,
+    /// Requests that an instance lost or gave back, on their way to another.
+    pub(crate) retries: VecDeque<(Tick, u32)>,
     pub(crate) requests: Requests,
     pub(crate) instances: Vec<Instance>,
     pub(crate) fleet: Fleet,
     pub(crate) scaler: Option<Scaler>,
+    pub(crate) faults: Option<Faults>,
     /// Instances that drain for ever (B3).
     pub(crate) stuck: Vec<usize>,
     pub(crate) next_events: NextEvents,
@@ -156,6 +162,7 @@ impl<'a> Cluster<'a> {
         if reads.cache {
             instances.iter_mut().for_each(Instance::keep_index_journal);
         }
+        fleet.begin_warm_up(&mut instances);
         let source = plan.workload.stream();
         let mut cluster = Self {
             hasher: BlockHasher::new(source.groups(), plan.instance.block_tokens),
@@ -186,8 +193,10 @@ impl<'a> Cluster<'a> {
             follow_ups: TimerQueue::default(),
             admissions: VecDeque::new(),
             routings: VecDeque::new(),
+            retries: VecDeque::new(),
             requests: Requests::default(),
             next_events: NextEvents::new(instances.len()),
+            faults: Faults::new(plan, instances.len()),
             instances,
             fleet,
             scaler,
@@ -226,8 +235,8 @@ impl<'a> Cluster<'a> {
     /// that have to come before them.
     pub(crate) fn play_before(&mut self, until: Tick) {
         let until = until.min(self.plan.horizon + Tick::ONE);
-        // Where the end of a request, or of its prompt, brings an event at the gateway.
-        let reactive = self.source.is_reactive() || self.disaggregation.is_some();
+        // Where the end of a request, or of its prompt, brings an event at the gateway, or tells that no fault matters.
+        let reactive = self.source.is_reactive() || self.disaggregation.is_some() || self.faults.is_some();
         let mut told = self.injected;
         loop {
             let mut next = self.next_event();
@@ -241,9 +250,11 @@ impl<'a> Cluster<'a> {
             assert!(at >= self.now, "the clock went back from {:?} to {at:?}", self.now);
             self.now = at;
             match stage {
+                Stage::Fault => self.strike(at),
                 Stage::Loaded => self.loaded(),
                 Stage::Arrival => self.arrive(at),
                 Stage::Admission => self.admit(at),
+                Stage::Retry => self.retry(at),
                 Stage::Routing => self.route(at),
                 Stage::PrefillRouting => self.route_prefill(at),
                 Stage::TransferStart => self.start_transfer(at),
@@ -288,13 +299,17 @@ impl<'a> Cluster<'a> {
                 .min((pools.next_transfer_start_at(), Stage::TransferStart))
                 .min((pools.next_transfer_end_at(), Stage::TransferEnd));
         }
-        if self.plan.elastic.is_some() {
+        if self.plan.elastic.is_some() || self.faults.is_some() {
             next = next.min((self.fleet.next_loaded_at(), Stage::Loaded));
+            next = next.min((due(&self.retries), Stage::Retry));
         }
         if let Some(scaler) = &self.scaler {
             next = next
                 .min((scaler.next_tick_at(), Stage::ScalingTick))
                 .min((scaler.next_change_at(), Stage::Scaling));
+        }
+        if self.faults.is_some() {
+            next = next.min((self.next_fault_at(next.0), Stage::Fault));
         }
         (next.0 < Tick::MAX).then_some(next)
     }
@@ -501,7 +516,8 @@ impl<'a> Cluster<'a> {
             self.disaggregation.as_mut().map(Disaggregation::drain).unwrap_or_default();
         let admissions = std::mem::take(&mut self.admissions);
         let routings = std::mem::take(&mut self.routings);
-        let on_their_way = admissions.into_iter().chain(routings).map(|(_, handle)| handle);
+        let retries = std::mem::take(&mut self.retries);
+        let on_their_way = admissions.into_iter().chain(routings).chain(retries).map(|(_, handle)| handle);
         let on_their_way: Vec<_> = on_their_way.chain(to_prefill).collect();
         self.cut(at_gateway, RequestEnding::StillAtGateway);
         self.cut(on_their_way, RequestEnding::InPipeline);
@@ -536,6 +552,7 @@ impl<'a> Cluster<'a> {
             decisions: decisions.flatten(),
             splits: self.disaggregation.map(Disaggregation::finish),
             fleet: self.fleet.figures(end),
+            faults: self.faults.map(|faults| faults.finish(end)),
             instance_names: self.fleet.names(),
             prefill_instances: self.fleet.flags(Pool::Prefill),
             decode_instances: self.fleet.flags(Pool::Decode),

@@ -101,6 +101,10 @@ impl Cluster<'_> {
     /// For how long requests that wait at the gateway may hope for the fleet: everything that it waits for by itself
     /// comes within this time, once.
     pub(crate) fn patience_with_fleet(&self) -> Tick {
+        self.patience_with_scaler() + self.longest_downtime()
+    }
+
+    fn patience_with_scaler(&self) -> Tick {
         let Some(elastic) = &self.plan.elastic else { return Tick::ZERO };
         let longest_window_of_a_policy = Tick::from_us(600_000_000);
         let provisioning = elastic.node_pools.iter().map(|pool| pool.provisioning_delay.longest()).max();
@@ -201,6 +205,9 @@ impl Cluster<'_> {
             }
             self.instances.push(instance);
             self.signals.add_instance();
+            if let Some(faults) = &mut self.faults {
+                faults.add_instance(now);
+            }
             self.next_events.make_room_for(self.instances.len());
         }
         for _ in replicas.min(0)..0 {
@@ -209,7 +216,8 @@ impl Cluster<'_> {
             }
             let Some(index) = self.fleet.victim(&gpu, as_found) else { break };
             self.fleet.drain(index);
-            if as_found && self.is_idle(index) {
+            self.let_go(index, now);
+            if as_found && self.is_idle(index) && self.fleet.is_up(index) {
                 // It ends only with an event of its own, which never comes.
                 self.stuck.push(index);
             }
@@ -235,7 +243,9 @@ impl Cluster<'_> {
 
     /// An instance takes requests from now on.
     pub(crate) fn loaded(&mut self) {
-        self.fleet.finish_loading();
+        if let Some(index) = self.fleet.finish_loading() {
+            self.fleet.begin_warm_up_of(index, &mut self.instances[index]);
+        }
         self.signals.members_changed();
     }
 }

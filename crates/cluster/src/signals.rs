@@ -98,6 +98,15 @@ impl Signals {
         self.cache.make_room_for(self.all.instances.len());
     }
 
+    /// The instance has lost everything; what is known of it is worth nothing.
+    pub(crate) fn forget(&mut self, instance: usize) {
+        self.refreshed_at[instance] = None;
+        self.all.queue_depth[instance] = 0;
+        self.all.batch_size[instance] = 0;
+        self.all.kv_utilization[instance] = 0.0;
+        self.all.adapters.iter_mut().for_each(|resident| resident[instance] = false);
+    }
+
     /// The figures of `members`.
     #[inline]
     pub(crate) fn of(&mut self, members: &[u32]) -> (&Columns, &PrefixIndex) {

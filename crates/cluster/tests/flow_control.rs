@@ -5,7 +5,7 @@
 
 mod support;
 
-use blis_cluster::plan::{AutoscalerPlan, Delay, ElasticPlan, FlowControlPlan, Plan};
+use blis_cluster::plan::{AutoscalerPlan, Delay, DrainPolicy, ElasticPlan, FlowControlPlan, Plan};
 use blis_cluster::run;
 use blis_kernel::Tick;
 use blis_metrics::Outcome;
@@ -147,6 +147,7 @@ fn nobody_waits_for_ever_for_a_cluster_without_instances() {
             actuation_delay: at_once,
             min_replicas: 0,
             max_replicas: 1,
+            drain: DrainPolicy::Wait,
         }),
     });
     let outcome = run(&plan);

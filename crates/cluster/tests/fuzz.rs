@@ -6,8 +6,9 @@
 mod support;
 
 use blis_cluster::plan::{
-    AdmissionPlan, AutoscalerPlan, Delay, Detail, DisaggregationPlan, ElasticPlan, FlowControlPlan,
-    InstanceKind, NodePool, Plan, PoolSizes, RoutingPlan, TransferPlan, Workload,
+    AdmissionPlan, AutoscalerPlan, Delay, Detail, DisaggregationPlan, DrainPolicy, ElasticPlan, FaultKind,
+    FaultPlan, FaultTarget, FlowControlPlan, InstanceKind, NodePool, Plan, PoolSizes, RandomFault,
+    RoutingPlan, ScheduledFault, TransferPlan, WarmUp, Workload,
 };
 use blis_cluster::run;
 use blis_engine::{
@@ -294,7 +295,10 @@ fn elastic(dice: &mut Dice, config: &InstanceConfig, like: &Arc<dyn LatencyModel
         gpu: dice.pick(&["A", "B"]).to_owned(),
         gpus_per_node: dice.between(1, 8) as u32,
         nodes: dice.between(0, 3) as u32,
+        min_nodes: dice.between(0, 2) as u32,
         max_nodes: dice.between(0, 5) as u32,
+        release_after: dice.one_in(2).then(|| Tick::from_us(dice.pick(&[0, 30_000, 500_000]))),
+        warm_up: warm_up(dice),
         provisioning_delay: delay(dice, 0.05),
         cost_per_hour: dice.real(0.0, 9.0),
         kind: InstanceKind {
@@ -323,7 +327,48 @@ fn elastic(dice: &mut Dice, config: &InstanceConfig, like: &Arc<dyn LatencyModel
             actuation_delay: delay(dice, 0.02),
             min_replicas: dice.between(0, 2) as u32,
             max_replicas: dice.between(1, 9) as u32,
+            drain: dice.pick(&[DrainPolicy::Wait, DrainPolicy::Redirect, DrainPolicy::Immediate]),
         }),
+    }
+}
+
+fn warm_up(dice: &mut Dice) -> Option<WarmUp> {
+    let requests = dice.between(0, 5) as u32;
+    dice.one_in(3).then(|| WarmUp { requests, factor: dice.real(1.0, 5.0) })
+}
+
+/// Up to four scheduled faults of any kind, random ones every second or so, and transfers that get lost.
+fn faults(dice: &mut Dice) -> FaultPlan {
+    let slow = FaultKind::Slow { factor: dice.real(1.0, 6.0) };
+    let targets = [
+        FaultTarget::All,
+        FaultTarget::Instance(dice.between(0, 4) as u32),
+        FaultTarget::Prefill,
+        FaultTarget::Decode,
+        FaultTarget::Encode,
+        FaultTarget::NodePool(dice.between(0, 1) as usize),
+    ];
+    let scheduled = (0..dice.between(0, 4)).map(|_| ScheduledFault {
+        at: Tick::from_us(dice.pick(&[0, 1_000, 100_000, 1_000_000]) * dice.between(1, 5)),
+        target: dice.pick(&targets),
+        kind: dice.pick(&[FaultKind::Crash, FaultKind::Crash, slow, FaultKind::LostTransfers]),
+        duration: Tick::from_us(dice.pick(&[0, 1, 5_000, 300_000, 20_000_000])),
+    });
+    let scheduled = scheduled.collect();
+    let mut random = Vec::new();
+    for kind in [FaultKind::Crash, slow] {
+        if dice.one_in(3) {
+            let mean_s = dice.pick(&[0.0, 0.01, 0.5]);
+            let duration = Delay { mean_s, std_dev_s: dice.pick(&[0.0, mean_s]) };
+            let per_instance_hour = dice.pick(&[60.0, 3_600.0, 40_000.0]);
+            random.push(RandomFault { kind, per_instance_hour, duration });
+        }
+    }
+    FaultPlan {
+        scheduled,
+        random,
+        transfer_loss: dice.pick(&[0.0, 0.0, 0.2, 1.0]),
+        max_retries: dice.pick(&[0, 1, 3, 100]),
     }
 }
 
@@ -387,7 +432,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
     let comes_and_goes = disaggregation.is_none() && dice.one_in(3);
     let elastic = comes_and_goes.then(|| elastic(dice, &instance, &latency));
     let delay = |dice: &mut Dice| Tick::from_us(dice.pick(&[0, 0, 0, 1, 700, 50_000]));
-    let plan = Plan {
+    let mut plan = Plan {
         semantics,
         seed: dice.between(0, 1_000),
         horizon,
@@ -401,6 +446,9 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         latency,
         disaggregation,
         elastic,
+        warm_up: None,
+        starts_warm: false,
+        faults: None,
         admission: admission(dice),
         flow_control: dice.one_in(3).then(|| flow_control(dice)),
         admission_latency: delay(dice),
@@ -418,6 +466,9 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         saturation: None,
         detail: Detail::PerRequest,
     };
+    plan.warm_up = warm_up(dice);
+    plan.starts_warm = dice.one_in(3);
+    plan.faults = dice.one_in(2).then(|| faults(dice));
     (plan, timeout)
 }
 
@@ -597,6 +648,16 @@ fn check_endings(plan: &Plan, outcome: &Outcome) {
     let c = &outcome.conservation;
     assert!(c.holds(), "requests are lost: {c:?}");
     assert_eq!(c.injected, records(outcome).len() as u64, "every request has a record");
+    match &outcome.faults {
+        Some(faults) => {
+            assert_eq!(
+                faults.lost_requests,
+                faults.retries + c.failed,
+                "who is lost is tried again or fails"
+            );
+        }
+        None => assert_eq!(c.failed, 0, "a request fails without a fault"),
+    }
     let left = c.still_queued + c.still_running + c.in_pipeline + c.still_at_gateway;
     match &outcome.ending {
         RunEnding::Completed => assert_eq!(left, 0, "a completed run leaves nobody behind"),
@@ -673,6 +734,7 @@ fn check_independence(plan: &Plan) {
         admission: support::admission("always-admit", &[]),
         disaggregation: None,
         elastic: None,
+        faults: None,
         flow_control: None,
         admission_latency: Tick::ZERO,
         routing_latency: Tick::ZERO,

@@ -4,7 +4,9 @@
 //! is optional, or says everything that is wrong with them at once. Counts are signed, so that a negative one can be
 //! reported by name.
 
+use crate::diagnostic::Diagnostic;
 use crate::slo_targets::SloFlags;
+use blis_cluster::{DrainPolicy, FaultPlan, WarmUp};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -99,6 +101,8 @@ pub struct RunOptions {
     pub pools: PoolOptions,
     /// Instances that come and go.
     pub elastic: ElasticOptions,
+    /// What goes wrong; default nothing.
+    pub faults: Option<FaultOptions>,
     /// Who serves a request; default round-robin.
     pub routing_policy: Option<String>,
     /// From admission to the routing decision, µs; default 0.
@@ -144,6 +148,15 @@ pub struct RunOptions {
     pub per_request: bool,
 }
 
+/// What goes wrong.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FaultOptions {
+    /// The faults, and what becomes of requests.
+    pub plan: FaultPlan,
+    /// Where the file says each of the scheduled ones.
+    pub places: Vec<Diagnostic>,
+}
+
 /// Instances that come and go.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ElasticOptions {
@@ -167,6 +180,10 @@ pub struct ElasticOptions {
     pub loading_delay_s: (f64, f64),
     /// Whether the first instances need not load.
     pub warm_start: Option<bool>,
+    /// How instances do that have just started; default as ever.
+    pub warm_up: Option<WarmUp>,
+    /// What becomes of the requests of an instance that is to go; default wait.
+    pub drain: Option<DrainPolicy>,
 }
 
 /// Nodes of one kind.
@@ -182,8 +199,14 @@ pub struct NodePoolOptions {
     pub gpu_memory_gib: f64,
     /// Nodes at first.
     pub initial_nodes: i64,
+    /// How many nodes stay.
+    pub min_nodes: i64,
     /// Most nodes.
     pub max_nodes: i64,
+    /// After how many seconds an empty node is given back; default never.
+    pub release_after_s: Option<f64>,
+    /// How instances do that have just started there; default as elsewhere.
+    pub warm_up: Option<WarmUp>,
     /// From the wish for a node until it is there, mean and standard deviation, seconds.
     pub provisioning_delay_s: (f64, f64),
     /// Price of a node.

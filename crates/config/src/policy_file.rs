@@ -3,6 +3,7 @@
 //! The parameters of policies are read from the registry: a policy that is added there has its keys here.
 
 mod elastic;
+mod faults;
 
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
@@ -83,6 +84,7 @@ impl Reader<'_, '_> {
             section.finish(&mut self.findings);
         }
         elastic::read(self.options, &mut top, &mut self.findings, registry);
+        faults::read(self.options, &mut top, &mut self.findings);
         top.finish(&mut self.findings);
     }
 

@@ -1,7 +1,11 @@
 //! Policy files: what they set, what goes before them, and what is wrong with them.
 
+use blis_cluster::{
+    Delay, DrainPolicy, FaultKind, FaultPlan, FaultTarget, RandomFault, ScheduledFault, WarmUp,
+};
 use blis_config::options::RunOptions;
 use blis_config::policy_file::lay_under;
+use blis_kernel::Tick;
 use blis_policy::Registry;
 
 fn laid_under(mut options: RunOptions, text: &str) -> RunOptions {
@@ -106,4 +110,105 @@ tenant_budgets: {a: 2}
 fn a_file_without_anything_is_a_mistake() {
     assert_eq!(problems(" \n"), ["p.yaml: the file is empty"]);
     assert_eq!(problems("fcfs"), ["p.yaml: the file holds \"fcfs\"; it must be a mapping"]);
+}
+
+#[test]
+fn faults_reach_the_plan() {
+    let options = read(
+        "node_pools:
+  - {name: spot, gpu_type: H100}
+faults:
+  on_failure: retry
+  max_retries: 2
+  scheduled:
+    - {kind: crash, at_s: 60, duration_s: 30.5, instance: 1}
+    - {kind: slow, factor: 2, at_s: 1, duration_s: 5, pool: spot}
+    - {kind: lost_transfers, at_s: 7, pool: decode}
+  random:
+    crash: {per_instance_hour: 0.1, duration: {mean: 60, stddev: 5}}
+    slow: {per_instance_hour: 0, factor: 3}
+    lost_transfers: {probability: 0.25}
+",
+    );
+    let plan = options.faults.expect("faults").plan;
+    let s = |seconds: f64| Tick::trunc(seconds * 1e6);
+    let fault =
+        |at, target, kind, duration| ScheduledFault { at: s(at), target, kind, duration: s(duration) };
+    let scheduled = [
+        fault(60.0, FaultTarget::Instance(1), FaultKind::Crash, 30.5),
+        fault(1.0, FaultTarget::NodePool(0), FaultKind::Slow { factor: 2.0 }, 5.0),
+        fault(7.0, FaultTarget::Decode, FaultKind::LostTransfers, 0.0),
+    ];
+    let crash = RandomFault {
+        kind: FaultKind::Crash,
+        per_instance_hour: 0.1,
+        duration: Delay { mean_s: 60.0, std_dev_s: 5.0 },
+    };
+    let expected =
+        FaultPlan { scheduled: scheduled.to_vec(), random: vec![crash], transfer_loss: 0.25, max_retries: 2 };
+    assert_eq!(plan, expected);
+    let retries = |text| read(text).faults.expect("faults").plan.max_retries;
+    assert_eq!((retries("faults: {}"), retries("faults: {on_failure: retry}")), (0, 3));
+}
+
+#[test]
+fn every_problem_of_faults_has_its_place() {
+    let found = problems(
+        "faults:
+  on_failure: ignore
+  scheduled:
+    - {kind: crash, at_s: -1, duration_s: 5}
+    - {kind: slow, at_s: 1, duration_s: 5}
+    - {kind: slwo, at_s: 1, factor: 2}
+    - {kind: crash, at_s: 1, duration_s: 5, pool: decod}
+    - {kind: crash, at_s: 1, duration_s: 5, pool: decode, instance: 1}
+    - {kind: crash, at_s: 1, factor: 2}
+  random:
+    crash: {duration: {mean: 5}}
+    lost_transfers: {probability: 2}
+  rate: 5
+",
+    );
+    let expected = [
+        "p.yaml:2:15: unknown on_failure \"ignore\", known: fail, retry",
+        "p.yaml:4:27: faults.scheduled[0].at_s is -1; it must be from 0 to 31536000",
+        "p.yaml:5:7: faults.scheduled[1] has no factor",
+        "p.yaml:6:14: unknown kind of fault \"slwo\"",
+        "p.yaml:7:51: unknown pool \"decod\"",
+        "p.yaml:8:51: faults.scheduled[4].pool has no place beside instance",
+        "p.yaml:9:7: faults.scheduled[5] has no duration_s",
+        "p.yaml:9:38: unknown key of faults.scheduled[5] \"factor\"",
+        "p.yaml:11:12: faults.random.crash has no per_instance_hour",
+        "p.yaml:12:35: faults.random.lost_transfers.probability is 2; it must be from 0 to 1",
+        "p.yaml:13:9: unknown key of faults \"rate\"",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found} / {expected}");
+    }
+    let without_retry = problems("faults: {max_retries: 2}");
+    assert_eq!(without_retry, ["p.yaml:1:23: faults.max_retries needs on_failure: retry"]);
+}
+
+#[test]
+fn starts_and_ends_of_instances_reach_their_options() {
+    let options = read(
+        "node_pools:
+  - {name: a, gpu_type: H100, min_nodes: 2, release_after_s: 600, warm_up_request_count: 1, warm_up_ttft_factor: 2}
+instance_lifecycle: {warm_up_request_count: 8, warm_up_ttft_factor: 1.5}
+autoscaler: {drain: redirect}
+",
+    );
+    let pool = &options.elastic.node_pools[0];
+    assert_eq!((pool.min_nodes, pool.release_after_s), (2, Some(600.0)));
+    assert_eq!(pool.warm_up, Some(WarmUp { requests: 1, factor: 2.0 }));
+    assert_eq!(options.elastic.warm_up, Some(WarmUp { requests: 8, factor: 1.5 }));
+    assert_eq!(options.elastic.drain, Some(DrainPolicy::Redirect));
+    assert_eq!(
+        problems("instance_lifecycle: {warm_up_request_count: 8}\nautoscaler: {drain: now}"),
+        [
+            "p.yaml:2:21: unknown drain policy \"now\", known: immediate, redirect, wait",
+            "p.yaml:1:45: instance_lifecycle.warm_up_request_count needs warm_up_ttft_factor beside it",
+        ]
+    );
 }

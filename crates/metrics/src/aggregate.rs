@@ -88,6 +88,7 @@ impl Tally {
             | RequestEnding::RejectedByRouting
             | RequestEnding::RejectedByEncode
             | RequestEnding::Evicted
+            | RequestEnding::Failed
             | RequestEnding::StillAtGateway => {}
         }
         self.length_capped += u64::from(request.length_capped);

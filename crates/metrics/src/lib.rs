@@ -31,7 +31,10 @@ pub use distribution::Distribution;
 pub use fitness::{Fitness, FitnessWeights};
 pub use goodput::{ClassGoodput, Goodput, Latency, SloTargets, Targets};
 pub use offload::OffloadFigures;
-pub use outcome::{Anomalies, Conservation, FleetFigures, KvFigures, Outcome, PerRequest, RunEnding};
+pub use outcome::{
+    Anomalies, Conservation, FaultFigures, FleetFigures, KvFigures, NodeFigures, Outcome, PerRequest,
+    RunEnding,
+};
 pub use record::{Labels, RequestEnding, RequestRecord, SessionPlace};
 pub use recorder::{Options, Recorder, RunFigures};
 pub use saturation::Saturation;

@@ -52,6 +52,8 @@ pub struct Conservation {
     pub dropped_at_decode: u64,
     /// Taken away from their instances for more important requests.
     pub evicted: u64,
+    /// Lost in a fault and not tried again.
+    pub failed: u64,
     /// Waited in the gateway queue when the run ended.
     pub still_at_gateway: u64,
     /// Waited when the run ended.
@@ -77,6 +79,7 @@ impl Conservation {
                 + self.rejected_by_encode
                 + self.dropped_at_decode
                 + self.evicted
+                + self.failed
                 + self.still_at_gateway
                 + self.still_queued
                 + self.still_running
@@ -168,6 +171,40 @@ pub struct FleetFigures {
     pub gpu_hours: f64,
     /// What that costs: the instances' share of their nodes, at the nodes' price.
     pub cost: f64,
+    /// The nodes, where empty ones are given back.
+    pub nodes: Option<NodeFigures>,
+}
+
+/// What went wrong, and what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FaultFigures {
+    /// Crashes of instances that took requests or drained.
+    pub crashes: u64,
+    /// Times that such an instance became slow.
+    pub slowdowns: u64,
+    /// Transfers between prefill and decode instances that were lost on their way.
+    pub lost_transfers: u64,
+    /// Seconds in which instances were down, summed, until the end of the run.
+    pub downtime_s: f64,
+    /// Times that a fault, or an instance drained at once, took a request; each is tried again or fails.
+    pub lost_requests: u64,
+    /// Times that such a request was tried again.
+    pub retries: u64,
+    /// Times that a draining instance gave back a request that waited there.
+    pub redirected: u64,
+}
+
+/// Nodes that come and go.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct NodeFigures {
+    /// Nodes that were added.
+    pub provisioned: u64,
+    /// Nodes that were given back.
+    pub released: u64,
+    /// Hours that nodes were there, summed.
+    pub node_hours: f64,
+    /// What that costs, with or without instances on them.
+    pub node_cost: f64,
 }
 
 /// Every request of a run, in order of arrival and then of name.
@@ -214,6 +251,8 @@ pub struct Outcome {
     pub splits: Option<SplitFigures>,
     /// Of instances that come and go, where they do.
     pub fleet: Option<FleetFigures>,
+    /// Of faults, where there may be any.
+    pub faults: Option<FaultFigures>,
     /// What the instances are called, in order.
     pub instance_names: Vec<String>,
     /// Of sessions, when there are any.

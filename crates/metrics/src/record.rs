@@ -27,6 +27,8 @@ pub enum RequestEnding {
     DroppedAtDecode,
     /// The gateway took it away from its instance for a more important request.
     Evicted,
+    /// A fault took it from its instance or on its way between two, and it was not tried again.
+    Failed,
     /// The run ended while it waited in the gateway queue.
     StillAtGateway,
     /// The run ended while it waited at an instance.

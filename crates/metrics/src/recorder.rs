@@ -9,7 +9,9 @@ use crate::goodput::{self, SloTargets};
 use crate::imbalance::head_of_line_blocking;
 use crate::inversions::Completions;
 use crate::offload::OffloadFigures;
-use crate::outcome::{Anomalies, Conservation, FleetFigures, KvFigures, Outcome, PerRequest, RunEnding};
+use crate::outcome::{
+    Anomalies, Conservation, FaultFigures, FleetFigures, KvFigures, Outcome, PerRequest, RunEnding,
+};
 use crate::record::{Labels, RequestEnding, RequestRecord};
 use crate::saturation;
 use crate::sessions::Sessions;
@@ -54,6 +56,8 @@ pub struct RunFigures {
     pub splits: Option<SplitTally>,
     /// Instances that come and go, where they do.
     pub fleet: Option<FleetFigures>,
+    /// Faults, where there may be any.
+    pub faults: Option<FaultFigures>,
     /// What the instances are called, in order.
     pub instance_names: Vec<String>,
     /// Which instances process prompts of split requests; those beyond the end do not.
@@ -168,6 +172,7 @@ impl Recorder {
             RequestEnding::RejectedByEncode => &mut ends.rejected_by_encode,
             RequestEnding::DroppedAtDecode => &mut ends.dropped_at_decode,
             RequestEnding::Evicted => &mut ends.evicted,
+            RequestEnding::Failed => &mut ends.failed,
             RequestEnding::StillAtGateway => &mut ends.still_at_gateway,
             RequestEnding::StillQueued => &mut ends.still_queued,
             RequestEnding::StillRunning => &mut ends.still_running,
@@ -257,6 +262,7 @@ impl Recorder {
             saturation: self.options.saturation.map(|settings| saturation::detect(&records, &settings)),
             splits,
             fleet: run.fleet,
+            faults: run.faults,
             instance_names: run.instance_names,
             sessions: self.sessions.figures(),
             trace: run.trace,
@@ -353,6 +359,7 @@ mod tests {
             decisions: None,
             splits: None,
             fleet: None,
+            faults: None,
             instance_names: Vec::new(),
             prefill_instances: Vec::new(),
             decode_instances: Vec::new(),

@@ -6,8 +6,8 @@ use crate::judgement::write_labels;
 use crate::offload;
 use blis_kernel::InstanceId;
 use blis_metrics::{
-    Aggregate, Anomalies, ClassFigures, Conservation, Distribution, Fitness, FleetFigures, Goodput, Latency,
-    ModelFigures, Outcome, RunEnding, SessionFigures, SplitFigures, Tenants, TraceSummary,
+    Aggregate, Anomalies, ClassFigures, Conservation, Distribution, FaultFigures, Fitness, FleetFigures,
+    Goodput, Latency, ModelFigures, Outcome, RunEnding, SessionFigures, SplitFigures, Tenants, TraceSummary,
 };
 use std::collections::BTreeMap;
 
@@ -15,7 +15,12 @@ use std::collections::BTreeMap;
 pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
     let mut text = json::object(|o| {
         write_ending(o, &outcome.ending);
-        o.object("requests", |o| write_conservation(o, &outcome.conservation));
+        o.object("requests", |o| {
+            write_conservation(o, &outcome.conservation);
+            if outcome.faults.is_some() {
+                o.field("failed", outcome.conservation.failed);
+            }
+        });
         o.object("cluster", |o| write_aggregate(o, &outcome.cluster));
         o.array("instances", outcome.instances.iter().enumerate(), |o, (index, instance)| {
             o.field("instance", outcome.instance_name(InstanceId(index as u32)));
@@ -53,6 +58,9 @@ pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
         }
         if let Some(fleet) = &outcome.fleet {
             o.object("fleet", |o| write_fleet(o, fleet));
+        }
+        if let Some(faults) = &outcome.faults {
+            o.object("faults", |o| write_faults(o, faults));
         }
         if let Some(splits) = &outcome.splits {
             o.object("disaggregation", |o| write_splits(o, splits));
@@ -170,6 +178,22 @@ fn write_fleet(o: &mut Object<'_>, fleet: &FleetFigures) {
     o.field("instance_hours", fleet.instance_hours);
     o.field("gpu_hours", fleet.gpu_hours);
     o.field("cost", fleet.cost);
+    if let Some(nodes) = &fleet.nodes {
+        o.field("nodes_provisioned", nodes.provisioned);
+        o.field("nodes_released", nodes.released);
+        o.field("node_hours", nodes.node_hours);
+        o.field("node_cost", nodes.node_cost);
+    }
+}
+
+fn write_faults(o: &mut Object<'_>, faults: &FaultFigures) {
+    o.field("crashes", faults.crashes);
+    o.field("slowdowns", faults.slowdowns);
+    o.field("lost_transfers", faults.lost_transfers);
+    o.field("downtime_s", faults.downtime_s);
+    o.field("lost_requests", faults.lost_requests);
+    o.field("retries", faults.retries);
+    o.field("redirected", faults.redirected);
 }
 
 fn write_splits(o: &mut Object<'_>, splits: &SplitFigures) {

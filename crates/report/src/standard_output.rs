@@ -6,8 +6,8 @@ use crate::metrics_file::{CLUSTER, write_aggregate};
 use crate::offload;
 use blis_kernel::InstanceId;
 use blis_metrics::{
-    Aggregate, Anomalies, ClassFigures, Distribution, Fitness, FleetFigures, KvFigures, ModelFigures,
-    Outcome, SessionFigures, SplitFigures, Tenants, TraceSummary,
+    Aggregate, Anomalies, ClassFigures, Distribution, FaultFigures, Fitness, FleetFigures, KvFigures,
+    ModelFigures, Outcome, SessionFigures, SplitFigures, Tenants, TraceSummary,
 };
 use std::collections::BTreeMap;
 use std::fmt::{Result, Write};
@@ -56,6 +56,9 @@ fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> 
     }
     if let Some(fleet) = &outcome.fleet {
         write_fleet(out, fleet)?;
+    }
+    if let Some(faults) = &outcome.faults {
+        write_faults(out, faults, outcome.conservation.failed)?;
     }
     if let Some(splits) = &outcome.splits {
         write_splits(out, splits)?;
@@ -170,7 +173,17 @@ fn write_fleet(out: &mut String, fleet: &FleetFigures) -> Result {
     writeln!(out, "=== Fleet ===\nPeak Replicas: {}", fleet.peak_replicas)?;
     writeln!(out, "Scale-Ups: {}\nScale-Downs: {}", fleet.scale_ups, fleet.scale_downs)?;
     writeln!(out, "Instance Hours: {:.4}\nGPU Hours: {:.4}", fleet.instance_hours, fleet.gpu_hours)?;
-    writeln!(out, "Cost: {:.4}", fleet.cost)
+    writeln!(out, "Cost: {:.4}", fleet.cost)?;
+    let Some(nodes) = &fleet.nodes else { return Ok(()) };
+    writeln!(out, "Nodes Provisioned: {}\nNodes Released: {}", nodes.provisioned, nodes.released)?;
+    writeln!(out, "Node Hours: {:.4}\nNode Cost: {:.4}", nodes.node_hours, nodes.node_cost)
+}
+
+fn write_faults(out: &mut String, faults: &FaultFigures, failed: u64) -> Result {
+    writeln!(out, "=== Faults ===\nCrashes: {}\nSlowdowns: {}", faults.crashes, faults.slowdowns)?;
+    writeln!(out, "Lost Transfers: {}\nDowntime: {:.3} s", faults.lost_transfers, faults.downtime_s)?;
+    writeln!(out, "Lost Requests: {}\nRetries: {}", faults.lost_requests, faults.retries)?;
+    writeln!(out, "Failed Requests: {failed}\nRedirected Requests: {}", faults.redirected)
 }
 
 fn write_splits(out: &mut String, splits: &SplitFigures) -> Result {

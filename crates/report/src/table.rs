@@ -85,7 +85,7 @@ fn write_head(out: &mut String, outcome: &Outcome) -> Result {
     writeln!(out, "{responses:.2} requests/s, {tokens:.1} output tokens/s")
 }
 
-fn not_completed(requests: &Conservation) -> [(u64, &'static str); 12] {
+fn not_completed(requests: &Conservation) -> [(u64, &'static str); 13] {
     [
         (requests.timed_out, "timed out"),
         (requests.dropped_unservable, "dropped: longer than an instance can serve"),
@@ -95,6 +95,7 @@ fn not_completed(requests: &Conservation) -> [(u64, &'static str); 12] {
         (requests.expired_at_gateway, "expired in the gateway queue"),
         (requests.rejected_by_routing, "rejected: no instance for them"),
         (requests.evicted, "evicted from their instances"),
+        (requests.failed, "lost in faults"),
         (requests.still_at_gateway, "still in the gateway queue"),
         (requests.still_queued, "still queued"),
         (requests.still_running, "still running"),

@@ -122,6 +122,7 @@ impl Recording {
         let mut outcome = recorder.finish(RunFigures {
             splits: None,
             fleet: None,
+            faults: None,
             instance_names: Vec::new(),
             prefill_instances: Vec::new(),
             decode_instances: Vec::new(),

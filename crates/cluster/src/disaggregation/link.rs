@@ -94,6 +94,28 @@ impl Link {
         self.ends.pop().expect("a transfer that was seen").1
     }
 
+    /// The requests whose KV moves, those whose end is known first.
+    pub(crate) fn under_way(&self) -> Vec<u32> {
+        let mut ends = self.ends.clone();
+        let mut handles: Vec<_> = std::iter::from_fn(|| ends.pop()).map(|(_, handle)| handle).collect();
+        handles.extend(self.sharing.values());
+        handles
+    }
+
+    /// Takes the transfer of a request off the link at `now`; the others have the bandwidth to themselves.
+    pub(crate) fn remove(&mut self, handle: u32, now: Tick) {
+        self.settle(now);
+        self.advance(now);
+        self.active -= 1;
+        self.sharing.retain(|_, other| *other != handle);
+        let mut ends = std::mem::take(&mut self.ends);
+        while let Some((at, other)) = ends.pop() {
+            if other != handle {
+                self.ends.set(at, other);
+            }
+        }
+    }
+
     /// What comes on top of the bytes of a transfer that shares the bandwidth.
     fn base_latency(&self) -> Tick {
         Tick::trunc(self.plan.base_latency_us.ceil())

@@ -4,6 +4,7 @@
 //! first. In each of them it is one request of the cluster: the instances know parts.
 
 mod link;
+mod losses;
 mod projection;
 
 use crate::plan::{DisaggregationPlan, InstanceKind, Plan};
@@ -40,7 +41,11 @@ pub(crate) enum Stage {
 pub(crate) struct Split {
     pub(crate) stage: Stage,
     pub(crate) decode: InstanceId,
+    /// Who processes the prompt, once that is known.
+    source: Option<InstanceId>,
     reservation: Option<Reservation>,
+    /// The transfer under way will not arrive.
+    is_spoilt: bool,
     times: SplitTimes,
     /// What the prefill instance said of its part.
     pub(crate) prefill: Option<Ended>,
@@ -148,7 +153,9 @@ impl Cluster<'_> {
         self.requests.get_mut(handle).split = Some(Box::new(Split {
             stage: Stage::Prefill,
             decode: InstanceId(decode as u32),
+            source: None,
             reservation: None,
+            is_spoilt: false,
             times: SplitTimes {
                 prefill_from: now,
                 prefill_until: now,
@@ -181,7 +188,9 @@ impl Cluster<'_> {
         let chosen = decode_members.iter().position(|&i| i as usize == decode);
         let (prefill_pool, decode_pool) =
             self.signals.of_both(self.fleet.members(Pool::Prefill), decode_members);
-        let splits = pools.decider.splits(&DeciderView {
+        // Without anybody for prompts the decode instance does all.
+        let somebody_is_up = !prefill_pool.instances.is_empty();
+        let view = DeciderView {
             now,
             input_tokens,
             cached_tokens,
@@ -189,7 +198,8 @@ impl Cluster<'_> {
             prefill: pool_view(prefill_pool),
             decode: pool_view(decode_pool),
             chosen: chosen.expect("the router chose among the decode instances"),
-        });
+        };
+        let splits = somebody_is_up && pools.decider.splits(&view);
         request.uncached_tokens = input_tokens - cached_tokens.min(input_tokens);
         splits
     }
@@ -211,7 +221,9 @@ impl Cluster<'_> {
         let Some(instance) = self.choose(Pool::Prefill, handle, now) else {
             return self.turn_away(handle, RequestEnding::RejectedByRouting, now);
         };
-        self.split(handle).times.prefill_from = now;
+        let split = self.split(handle);
+        split.times.prefill_from = now;
+        split.source = Some(InstanceId(instance as u32));
         self.hand_over(handle, instance, Part::Prefill, now);
     }
 
@@ -250,6 +262,9 @@ impl Cluster<'_> {
             Start::Retry(instance) => instance as usize,
             Start::Of(handle) => {
                 let instance = self.split(handle).decode.index();
+                if !self.fleet.is_up(instance) {
+                    return self.lose_between(handle, now);
+                }
                 self.pools().waiting_for_room[instance].push_back(handle);
                 instance
             }
@@ -286,6 +301,7 @@ impl Cluster<'_> {
         let split = self.split(handle);
         split.reservation = Some(reservation);
         split.times.transfer_from = now;
+        self.draw_loss(handle, now);
         self.pools().link.start(handle, u64::from(blocks - reservation.cached_blocks), now);
         true
     }
@@ -294,6 +310,9 @@ impl Cluster<'_> {
     pub(crate) fn end_transfer(&mut self, now: Tick) {
         let handle = self.pools().link.pop(now);
         let split = self.split(handle);
+        if split.is_spoilt {
+            return self.transfer_was_lost(handle, now);
+        }
         split.times.transfer_until = now;
         split.stage = Stage::Decode;
         let (times, instance) = (split.times, split.decode.index());
@@ -358,7 +377,8 @@ fn pool_view(columns: &Columns) -> PoolView<'_> {
 /// Whether one instance can be asked for a prompt and for its answer, and then know the blocks again: even blocks that no
 /// other request shares need names.
 pub(crate) fn parts_can_meet(plan: &Plan) -> bool {
-    plan.disaggregation.as_ref().is_some_and(|own| own.pools.shared > 0)
+    let begins_anew = plan.faults.as_ref().is_some_and(|faults| faults.max_retries > 0);
+    plan.disaggregation.as_ref().is_some_and(|own| own.pools.shared > 0 || begins_anew)
 }
 
 /// What the instance at a place in the pools is built from.

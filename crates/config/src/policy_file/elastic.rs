@@ -4,13 +4,19 @@ use super::lay;
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::{NodePoolOptions, RunOptions};
 use crate::yaml::tree::{Findings, Section};
+use blis_cluster::{DrainPolicy, WarmUp};
 use blis_policy::Registry;
 
-const AT_LEAST_0: &str = "a finite number of at least 0";
+pub(super) const AT_LEAST_0: &str = "a finite number of at least 0";
+pub(super) const AT_LEAST_1: &str = "a finite number of at least 1";
 const ABOVE_0: &str = "a finite number above 0";
 
-fn at_least_0(value: f64) -> bool {
+pub(super) fn at_least_0(value: f64) -> bool {
     value.is_finite() && value >= 0.0
+}
+
+pub(super) fn at_least_1(value: f64) -> bool {
+    value.is_finite() && value >= 1.0
 }
 
 fn above_0(value: f64) -> bool {
@@ -54,6 +60,7 @@ pub(super) fn read(
         options.elastic.loading_delay_s = delay(&mut section, findings, "loading_delay");
         let warm = section.flag(findings, "warm_start_initial_instances");
         options.elastic.warm_start = warm.map(|item| item.value);
+        options.elastic.warm_up = warm_up(&mut section, findings);
         section.finish(findings);
     }
 }
@@ -77,6 +84,8 @@ fn node_pool(section: &mut Section, findings: &mut Findings<'_>) -> NodePoolOpti
     let (initial_nodes, min_nodes) = (whole("initial_nodes", 0, 0), whole("min_nodes", 0, 0));
     let most = initial_nodes.max(min_nodes);
     let max_nodes = whole("max_nodes", most, most);
+    let release_after_s = section.number(findings, "release_after_s", at_least_0, AT_LEAST_0);
+    let warm_up = warm_up(section, findings);
     let gpu_memory_gib = section.number(findings, "gpu_memory_gib", above_0, ABOVE_0);
     let cost_per_hour = section.number(findings, "cost_per_hour", at_least_0, AT_LEAST_0);
     NodePoolOptions {
@@ -85,13 +94,16 @@ fn node_pool(section: &mut Section, findings: &mut Findings<'_>) -> NodePoolOpti
         gpus_per_node,
         gpu_memory_gib: gpu_memory_gib.map_or(0.0, |item| item.value),
         initial_nodes,
+        min_nodes,
         max_nodes,
+        release_after_s: release_after_s.map(|item| item.value),
+        warm_up,
         provisioning_delay_s: delay(section, findings, "provisioning_delay"),
         cost_per_hour: cost_per_hour.map_or(0.0, |item| item.value),
     }
 }
 
-fn delay(section: &mut Section, findings: &mut Findings<'_>, key: &str) -> (f64, f64) {
+pub(super) fn delay(section: &mut Section, findings: &mut Findings<'_>, key: &str) -> (f64, f64) {
     let Some(mut section) = section.section(findings, key) else { return (0.0, 0.0) };
     let mut number =
         |key| section.number(findings, key, at_least_0, AT_LEAST_0).map_or(0.0, |item| item.value);
@@ -99,6 +111,31 @@ fn delay(section: &mut Section, findings: &mut Findings<'_>, key: &str) -> (f64,
     section.finish(findings);
     delay
 }
+
+/// The first requests of an instance that has just started.
+fn warm_up(section: &mut Section, findings: &mut Findings<'_>) -> Option<WarmUp> {
+    let told = findings.problems.len();
+    let requests = section.whole(findings, "warm_up_request_count", 0..=i64::from(u32::MAX));
+    let factor = section.number(findings, "warm_up_ttft_factor", at_least_1, AT_LEAST_1);
+    match (requests, factor) {
+        (Some(requests), Some(factor)) => {
+            Some(WarmUp { requests: requests.value as u32, factor: factor.value })
+        }
+        (Some(item), None) if findings.problems.len() == told => {
+            item.report(findings, "needs warm_up_ttft_factor beside it");
+            None
+        }
+        (None, Some(item)) if findings.problems.len() == told => {
+            item.report(findings, "needs warm_up_request_count beside it");
+            None
+        }
+        _ => None,
+    }
+}
+
+/// The drain policies by name.
+const DRAINS: [(&str, DrainPolicy); 3] =
+    [("immediate", DrainPolicy::Immediate), ("redirect", DrainPolicy::Redirect), ("wait", DrainPolicy::Wait)];
 
 fn autoscaler(
     options: &mut RunOptions,
@@ -119,6 +156,14 @@ fn autoscaler(
         let given = section.number(findings, &param.key(), |v| param.range.contains(v), param.range.text());
         if let Some(item) = given {
             options.policy_file_params.insert(param.name.to_owned(), item.value);
+        }
+    }
+    if let Some(name) = section.text(findings, "drain") {
+        options.elastic.drain =
+            DRAINS.iter().find(|(known, _)| *known == name.value).map(|&(_, drain)| drain);
+        if options.elastic.drain.is_none() {
+            let known = DRAINS.map(|(name, _)| name);
+            findings.problem(name.at, unknown_name("drain policy", &name.value, known));
         }
     }
     let mut number = |key| section.number(findings, key, at_least_0, AT_LEAST_0).map(|item| item.value);

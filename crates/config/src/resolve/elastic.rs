@@ -65,6 +65,7 @@ pub(super) fn autoscaler(policies: &mut Policies<'_>, semantics: Semantics) -> O
         actuation_delay: delay(options.actuation_delay_s),
         min_replicas,
         max_replicas,
+        drain: options.drain.unwrap_or_default(),
     })
 }
 
@@ -82,7 +83,10 @@ pub(super) fn machines(
 ) -> Option<Machines> {
     let options = &context.options.elastic;
     if options.node_pools.is_empty() && !autoscales {
-        let is_set = *options != ElasticOptions { interval_us: options.interval_us, ..Default::default() };
+        // Those that stay start too.
+        let warm_start = options.warm_start.filter(|_| options.warm_up.is_some());
+        let (interval_us, warm_up) = (options.interval_us, options.warm_up);
+        let is_set = *options != ElasticOptions { interval_us, warm_start, warm_up, ..Default::default() };
         if is_set {
             check.warn("instance_lifecycle and autoscaler are unused without node_pools and an interval");
         }
@@ -163,7 +167,10 @@ impl Machines {
             gpu: pool.gpu,
             gpus_per_node: pool.gpus_per_node as u32,
             nodes: pool.initial_nodes as u32,
+            min_nodes: pool.min_nodes as u32,
             max_nodes: pool.max_nodes as u32,
+            release_after: pool.release_after_s.map(|s| Tick::trunc(s * 1e6)),
+            warm_up: pool.warm_up.or(options.warm_up),
             provisioning_delay: delay(pool.provisioning_delay_s),
             cost_per_hour: pool.cost_per_hour,
             kind: InstanceKind {

@@ -9,6 +9,7 @@ pub(crate) mod check;
 mod cluster;
 mod decisions;
 mod elastic;
+mod faults;
 pub mod files;
 mod kv_blocks;
 mod lora;
@@ -174,6 +175,8 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         elastic::machines(&mut check, &context, served, autoscaler.is_some(), pools.is_some())
     });
 
+    let faults = faults::faults(&mut check, options, instances, machines.is_some());
+
     let (Some(workload), Some(served), true) = (traffic.workload, served, check.problems.is_empty()) else {
         return Err(check.problems);
     };
@@ -204,6 +207,9 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         instances,
         disaggregation: pools.map(|pools| pools.plan(&instance)),
         elastic: machines.map(|machines| machines.plan(&options.elastic, &instance, autoscaler)),
+        warm_up: options.elastic.warm_up,
+        starts_warm: options.elastic.warm_start.unwrap_or(false),
+        faults,
         instance,
         latency: served.latency,
         admission,

@@ -507,7 +507,9 @@ impl KvCache {
         };
         let is_own = |id: &&u32| self.blocks[**id as usize].references == 1;
         let own: Vec<_> = held.iter().skip(kept as usize).filter(is_own).copied().collect();
-        own.into_iter().for_each(|id| self.unpublish(id));
+        for id in own {
+            self.unpublish(id);
+        }
     }
 
     /// Gives back everything that the request holds, its last block first. A private request finds its full blocks

@@ -52,6 +52,7 @@ pub fn outcome(
         decisions: None,
         splits: None,
         fleet: None,
+        faults: None,
         instance_names: Vec::new(),
         prefill_instances: Vec::new(),
         decode_instances: Vec::new(),

@@ -188,6 +188,7 @@ fn events<'a>(
             | RequestEnding::ShedFromGateway
             | RequestEnding::ExpiredAtGateway
             | RequestEnding::Evicted
+            | RequestEnding::Failed
             | RequestEnding::StillAtGateway
             | RequestEnding::StillQueued
             | RequestEnding::StillRunning
