@@ -7,6 +7,7 @@ mod calibrate;
 mod command_line;
 mod convert;
 mod decisions;
+mod mock;
 mod observe;
 mod recordings;
 mod results;
