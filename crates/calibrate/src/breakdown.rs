@@ -3,11 +3,11 @@
 //! The simulated end-to-end latency less the measured one is taken apart:
 //!
 //! - decode: what lies behind the first token;
-//! - waiting: how much more the simulated mean time to the first token lies above its median than the measured one
-//!   does. Queues and shortage of KV blocks delay some requests by much, so they move the mean and not the median;
-//! - prefill: the requests are halved by prompt length; the median error of the longer half less that of the shorter
-//!   one, per token that lies between their median lengths, times the median length of all;
-//! - overhead: what is left of the median error of the time to the first token, the same for every request.
+//! - prefill: on each side, the requests are halved by prompt length; the median time to the first token of the longer half
+//!   less that of the shorter one, per token that lies between their median lengths, times the mean length;
+//! - waiting: how much more the mean of what is left of the simulated times lies above their 10th percentile than that of
+//!   the measured ones does. Requests of the fastest tenth hardly wait;
+//! - overhead: the difference of those 10th percentiles, the same for every request.
 
 use crate::pairs::Pair;
 use crate::statistics::Figure;
@@ -59,22 +59,27 @@ impl Breakdown {
     }
 
     pub(crate) fn of(pairs: &[Pair<'_>]) -> Self {
-        let ttft = |side: fn(&Figure) -> f64| sorted(pairs.iter().map(|pair| side(&pair.ttft_us)));
-        let (real, sim) = (ttft(|figure| figure.real), ttft(|figure| figure.sim));
-        let above_median = |values: &[f64]| mean(values) - percentile(values, 50.0);
-        let waiting_us = above_median(&sim) - above_median(&real);
-        let ttft_error_us = mean(&sim[..]) - mean(&real[..]);
-        let base_us = ttft_error_us - waiting_us;
-        let prefill_us_per_token = per_token(pairs);
-        let lengths = sorted(pairs.iter().map(|pair| f64::from(pair.result.input_tokens)));
-        let prefill_us = prefill_us_per_token * percentile(&lengths[..], 50.0);
-        let average = |side: fn(&Pair<'_>) -> f64| {
-            let values: Vec<f64> = pairs.iter().map(side).collect();
-            mean(&values[..])
+        let tokens = average_of(pairs, |pair| f64::from(pair.result.input_tokens));
+        // Slope, fastest tenth and mean of one side; prompts of about the same length have no slope.
+        let side = |side: fn(&Figure) -> f64| {
+            let slope = per_token(pairs, side);
+            let rest =
+                pairs.iter().map(|pair| side(&pair.ttft_us) - slope * f64::from(pair.result.input_tokens));
+            let rest = sorted(rest);
+            (slope, percentile(&rest[..], UNHINDERED), mean(&rest[..]))
         };
-        let e2e_us = Figure { real: average(|pair| pair.e2e_us.real), sim: average(|pair| pair.e2e_us.sim) };
+        let (real, sim) = (side(|figure| figure.real), side(|figure| figure.sim));
+        let prefill_us_per_token = sim.0 - real.0;
+        let prefill_us = prefill_us_per_token * tokens;
+        let overhead_us = sim.1 - real.1;
+        let waiting_us = (sim.2 - sim.1) - (real.2 - real.1);
+        let ttft_error_us = average_of(pairs, |pair| pair.ttft_us.error());
+        let e2e_us = Figure {
+            real: average_of(pairs, |pair| pair.e2e_us.real),
+            sim: average_of(pairs, |pair| pair.e2e_us.sim),
+        };
         Self {
-            overhead_us: base_us - prefill_us,
+            overhead_us,
             prefill_us,
             decode_us: e2e_us.error() - ttft_error_us,
             waiting_us,
@@ -91,24 +96,32 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values
 }
 
-/// How the error of the time to the first token grows with the prompt, µs per token.
-fn per_token(pairs: &[Pair<'_>]) -> f64 {
+/// The percentile of the times to the first token at which requests hardly wait.
+const UNHINDERED: f64 = 10.0;
+
+fn average_of(pairs: &[Pair<'_>], value: fn(&Pair<'_>) -> f64) -> f64 {
+    let values: Vec<f64> = pairs.iter().map(value).collect();
+    mean(&values[..])
+}
+
+/// How the time to the first token grows with the prompt, µs per token.
+fn per_token(pairs: &[Pair<'_>], side: fn(&Figure) -> f64) -> f64 {
     /// Halves whose median lengths lie closer tell noise.
     const LEAST_TOKENS: f64 = 16.0;
     let mut by_length: Vec<(u32, f64)> =
-        pairs.iter().map(|pair| (pair.result.input_tokens, pair.ttft_us.error())).collect();
+        pairs.iter().map(|pair| (pair.result.input_tokens, side(&pair.ttft_us))).collect();
     by_length.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let (shorter, longer) = by_length.split_at(by_length.len() / 2);
     let medians = |half: &[(u32, f64)]| {
         let lengths = sorted(half.iter().map(|&(tokens, _)| f64::from(tokens)));
-        let errors = sorted(half.iter().map(|&(_, error)| error));
-        (percentile(&lengths[..], 50.0), percentile(&errors[..], 50.0))
+        let times = sorted(half.iter().map(|&(_, time)| time));
+        (percentile(&lengths[..], 50.0), percentile(&times[..], 50.0))
     };
-    let ((short, short_error), (long, long_error)) = (medians(shorter), medians(longer));
+    let ((short, short_time), (long, long_time)) = (medians(shorter), medians(longer));
     if shorter.is_empty() || long - short < LEAST_TOKENS {
         0.0
     } else {
-        (long_error - short_error) / (long - short)
+        (long_time - short_time) / (long - short)
     }
 }
 
@@ -161,7 +174,8 @@ mod tests {
     /// Law: the parts sum to the error of the mean end-to-end latency, and the part that is wrong comes first.
     #[test]
     fn the_part_that_is_wrong_comes_first() {
-        let cases: [(Cause, f64, fn(usize, f64) -> (f64, f64)); 4] = [
+        type Latencies = fn(usize, f64) -> (f64, f64);
+        let cases: [(Cause, f64, Latencies); 4] = [
             (Cause::Overhead, 3_000.0, |i, tokens| (server(i, tokens).0 + 3_000.0, 50_000.0)),
             (Cause::Prefill, 4_100.0, |_, tokens| (2_000.0 + 12.0 * tokens, 50_000.0)),
             (Cause::Decode, -5_000.0, |i, tokens| (server(i, tokens).0, 45_000.0)),
@@ -177,6 +191,14 @@ mod tests {
             let sum: f64 = breakdown.ranked().iter().map(|(_, share)| share).sum();
             assert!((sum - breakdown.e2e_us.error()).abs() < 1e-6, "{breakdown:?}");
         }
+    }
+
+    /// Law: a simulated server that cannot keep up makes requests wait, whatever the queue does to the median.
+    #[test]
+    fn a_queue_that_grows_is_waiting() {
+        let queued = |i: usize| 1e6 * ((i * 17) % 40) as f64;
+        let breakdown = check(server, |i, tokens| (server(i, tokens).0 + queued(i), 52_000.0));
+        assert_eq!(breakdown.ranked()[0].0, Cause::Waiting, "{breakdown:?}");
     }
 
     #[test]

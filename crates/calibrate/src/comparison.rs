@@ -176,6 +176,7 @@ mod tests {
     use crate::statistics::Bias;
     use blis_metrics::Latency;
     use blis_workload::TraceHeader;
+    use std::fmt::Write as _;
 
     /// Rows of id, status, class, send, first and last chunk; ten tokens in, five out.
     fn trace(header: TraceHeader, rows: &[(i64, &str, &str, i64, i64, i64)]) -> Trace {
@@ -184,7 +185,7 @@ mod tests {
              last_chunk_time_us,status\n",
         );
         for (id, status, class, send, first, last) in rows {
-            csv += &format!("{id},{class},10,5,{send},{send},{first},{last},{status}\n");
+            writeln!(csv, "{id},{class},10,5,{send},{send},{first},{last},{status}").unwrap();
         }
         Trace::read(header, csv.as_bytes()).unwrap()
     }

@@ -10,6 +10,9 @@ use std::fmt::{Result, Write};
 /// Below this share of the measured latency an error is not worth a change.
 const SMALL_ERROR: f64 = 0.02;
 
+/// Steps that are off by more than this share explain a queue.
+const SLOW_STEPS: f64 = 0.05;
+
 /// How the simulator compares with the server, and what to change first; ends in a newline.
 pub fn calibration_table(calibration: &Calibration) -> String {
     let mut out = String::new();
@@ -179,7 +182,14 @@ fn advice(cause: Cause, share_us: f64, breakdown: &Breakdown, calibration: &Cali
             let hits = calibration.hit_rate.as_ref().map_or_else(String::new, |hits| {
                 format!("; cache hits {} instead of {}", percent(hits.rate.sim), percent(hits.rate.real))
             });
-            format!("KV blocks and batch limits: some requests wait {word} than at the server{hits}")
+            let gap = breakdown.gap_us;
+            // Whoever takes longer for each step has a longer queue.
+            let steps = if gap.relative_error() > SLOW_STEPS && (gap.error() > 0.0) == (share_us > 0.0) {
+                format!("; correct the steps first, {} ms per token instead of {}", ms(gap.sim), ms(gap.real))
+            } else {
+                String::new()
+            };
+            format!("KV blocks and batch limits: requests wait {word} than at the server{hits}{steps}")
         }
     }
 }
