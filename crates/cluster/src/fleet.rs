@@ -51,6 +51,8 @@ pub(crate) struct Fleet {
     encode: Vec<u32>,
     /// Who has these three parts, whether it takes requests or not.
     parts: [Vec<u32>; 3],
+    /// By model, where there are several: the instances that take requests.
+    by_model: Vec<Vec<u32>>,
     members: Vec<Member>,
     /// When those that load or are down take requests.
     comes_up: TimerQueue<u32>,
@@ -69,6 +71,7 @@ impl Fleet {
             decode: Vec::new(),
             encode: Vec::new(),
             parts: Default::default(),
+            by_model: Vec::new(),
             members: Vec::new(),
             comes_up: TimerQueue::default(),
             warm_up: plan.warm_up,
@@ -95,7 +98,15 @@ impl Fleet {
             instances.push(Instance::new(kind.config, kind.latency));
             fleet.add(name, place, Tick::ZERO, Tick::ZERO, warm);
         }
+        for model in &plan.further_models {
+            for _ in 0..model.instances {
+                instances.push(Instance::new(model.kind.config.clone(), model.kind.latency.clone()));
+                let name = InstanceId(fleet.members.len() as u32).to_string();
+                fleet.add(name, None, Tick::ZERO, Tick::ZERO, true);
+            }
+        }
         fleet.deal_parts(plan);
+        fleet.deal_models(plan);
         if let Some(elastic) = &mut fleet.elastic {
             elastic.figures.peak_replicas = fleet.routable.len() as u32;
         }
@@ -199,6 +210,18 @@ impl Fleet {
         true
     }
 
+    fn deal_models(&mut self, plan: &Plan) {
+        if plan.further_models.is_empty() {
+            return;
+        }
+        let mut at = 0;
+        let further = plan.further_models.iter().map(|model| model.instances);
+        for count in std::iter::once(plan.instances).chain(further) {
+            self.by_model.push((at..at + count).collect());
+            at += count;
+        }
+    }
+
     /// The instances of a pool that take requests, in order.
     #[inline]
     pub(crate) fn members(&self, pool: Pool) -> &[u32] {
@@ -207,6 +230,7 @@ impl Fleet {
             Pool::Prefill => &self.prefill,
             Pool::Decode => &self.decode,
             Pool::Encode => &self.encode,
+            Pool::Model(number) => &self.by_model[number as usize],
         }
     }
 

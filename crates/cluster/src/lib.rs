@@ -25,7 +25,7 @@ pub use live::{Listener, LiveCluster, live_workload};
 pub use observer::{Observer, Progress};
 pub use plan::{
     AdmissionPlan, AutoscalerPlan, Delay, Detail, DisaggregationPlan, DrainPolicy, ElasticPlan, FaultKind,
-    FaultPlan, FaultTarget, FlowControlPlan, InstanceKind, NodePool, Plan, PoolSizes, RandomFault,
+    FaultPlan, FaultTarget, FlowControlPlan, InstanceKind, ModelPlan, NodePool, Plan, PoolSizes, RandomFault,
     RoutingPlan, ScheduledFault, TracePlan, TransferPlan, WarmUp, Workload,
 };
 pub use run::{run, run_observed, run_with_progress};

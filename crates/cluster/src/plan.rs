@@ -60,6 +60,9 @@ pub struct Plan {
     pub priorities: SloTable,
     /// The model that the instances serve, as requests name it (lower case).
     pub model: String,
+    /// Further models behind the same gateway, whose instances come after the others. Not together with pools, instances
+    /// that come and go, faults or a gateway queue.
+    pub further_models: Vec<ModelPlan>,
     /// The requests.
     pub workload: Workload,
     /// Which decisions are traced; `None` = none.
@@ -70,6 +73,17 @@ pub struct Plan {
     pub saturation: Option<saturation::Settings>,
     /// How much is kept of each request.
     pub detail: Detail,
+}
+
+/// The instances of one model.
+#[derive(Clone, Debug)]
+pub struct ModelPlan {
+    /// The model, as requests name it (lower case).
+    pub model: String,
+    /// Number of instances; at least 1.
+    pub instances: u32,
+    /// What they are built from; blocks have as many tokens as those of the other instances.
+    pub kind: InstanceKind,
 }
 
 /// What instances are built from.

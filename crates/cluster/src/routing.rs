@@ -20,6 +20,8 @@ pub(crate) enum Pool {
     Decode,
     /// Those that encode.
     Encode,
+    /// Those that serve the model of this number, where there are several.
+    Model(u32),
 }
 
 /// What an instance is to do.
@@ -39,6 +41,8 @@ pub(crate) struct Routers {
     prefill: Option<Box<dyn Router>>,
     decode: Option<Box<dyn Router>>,
     encode: Option<Box<dyn Router>>,
+    /// By model, where there are several.
+    models: Vec<Box<dyn Router>>,
 }
 
 impl Routers {
@@ -57,6 +61,11 @@ impl Routers {
             prefill: own(|d| d.prefill_routing.as_ref(), "prefill-router"),
             decode: own(|d| d.decode_routing.as_ref(), "decode-router"),
             encode: own(|_| None, "encode-router"),
+            // Each chooses as it would in a cluster of its own.
+            models: match plan.further_models.len() {
+                0 => Vec::new(),
+                further => (0..=further).map(|_| made(&plan.routing, "router")).collect(),
+            },
         }
     }
 
@@ -66,6 +75,7 @@ impl Routers {
             Pool::Prefill => self.prefill.as_mut(),
             Pool::Decode => self.decode.as_mut(),
             Pool::Encode => self.encode.as_mut(),
+            Pool::Model(number) => Some(&mut self.models[number as usize]),
         };
         &mut **own.unwrap_or(&mut self.main)
     }
@@ -98,14 +108,12 @@ impl Cluster<'_> {
         let (_, handle) = self.routings.pop_front().expect("a routing that was seen");
         self.bring_router_up_to_date(now);
         let labels = self.requests.get(handle).spec.labels;
-        if !self.labels[labels.0 as usize].is_served {
-            self.turn_away(handle, RequestEnding::RejectedByRouting, now);
-        } else if self.disaggregation.is_some() {
-            self.route_to_pools(handle, now);
-        } else if let Some(instance) = self.choose(Pool::Routable, handle, now) {
-            self.hand_over(handle, instance, Part::Whole, now);
-        } else {
-            self.turn_away(handle, RequestEnding::RejectedByRouting, now);
+        match self.labels[labels.0 as usize].served_by {
+            Some(_) if self.disaggregation.is_some() => self.route_to_pools(handle, now),
+            served_by => match served_by.and_then(|pool| self.choose(pool, handle, now)) {
+                Some(instance) => self.hand_over(handle, instance, Part::Whole, now),
+                None => self.turn_away(handle, RequestEnding::RejectedByRouting, now),
+            },
         }
     }
 

@@ -75,7 +75,8 @@ enum Stage {
 pub(crate) struct LabelFigures {
     pub(crate) rank: i32,
     pub(crate) priority: i32,
-    pub(crate) is_served: bool,
+    /// Who serves them; `None` = nobody.
+    pub(crate) served_by: Option<Pool>,
     /// Number of the LoRA adapter, if the instances know it.
     pub(crate) adapter: Option<u32>,
     /// Number of the tenant; tenants are numbered by name.
@@ -352,7 +353,7 @@ impl<'a> Cluster<'a> {
                 adapter: adapter.map(|number| number as u32),
                 rank: self.plan.priorities.rank(&labels.slo_class),
                 priority: self.plan.priorities.priority(&labels.slo_class),
-                is_served: labels.model.is_empty() || labels.model == self.plan.model,
+                served_by: served_by(self.plan, &labels.model),
             });
             self.recorder.add_labels(blis_metrics::Labels {
                 slo_class: labels.slo_class.clone(),
@@ -389,7 +390,7 @@ impl<'a> Cluster<'a> {
         }
         let request = &self.requests.get(handle).spec;
         let labels = self.labels[request.labels.0 as usize];
-        let members = if labels.is_served { self.fleet.members(Pool::Routable) } else { &[] };
+        let members = labels.served_by.map_or(&[][..], |pool| self.fleet.members(pool));
         let (columns, _) = self.signals.of(members);
         let decision = self.admission.admit(&AdmissionView {
             now,
@@ -591,12 +592,23 @@ fn setup<'a>(plan: &'a Plan, params: &'a Params, stream: &'static str) -> Setup<
     Setup { params, semantics: plan.semantics, scorers: &plan.routing.scorers, seed: plan.seed, stream }
 }
 
+/// Who serves requests for a model.
+fn served_by(plan: &Plan, model: &str) -> Option<Pool> {
+    if model.is_empty() || (plan.further_models.is_empty() && model == plan.model) {
+        return Some(Pool::Routable);
+    }
+    let mut models = std::iter::once(&plan.model).chain(plan.further_models.iter().map(|other| &other.model));
+    let number = models.position(|known| known == model)?;
+    Some(Pool::Model(number as u32))
+}
+
 fn make_admission(plan: &Plan) -> Box<dyn Admission> {
     let AdmissionPlan { policy, tenant_budgets } = &plan.admission;
     let made = (policy.entry.make)(&setup(plan, &policy.params, "admission"));
     if tenant_budgets.is_empty() {
         return made;
     }
-    let capacity = u64::from(plan.instances) * u64::from(plan.instance.max_num_seqs);
+    let further: u32 = plan.further_models.iter().map(|model| model.instances).sum();
+    let capacity = u64::from(plan.instances + further) * u64::from(plan.instance.max_num_seqs);
     Box::new(TenantBudget::new(made, tenant_budgets, capacity.max(1)))
 }

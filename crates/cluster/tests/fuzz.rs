@@ -7,7 +7,7 @@ mod support;
 
 use blis_cluster::plan::{
     AdmissionPlan, AutoscalerPlan, Delay, Detail, DisaggregationPlan, DrainPolicy, ElasticPlan, FaultKind,
-    FaultPlan, FaultTarget, FlowControlPlan, InstanceKind, NodePool, Plan, PoolSizes, RandomFault,
+    FaultPlan, FaultTarget, FlowControlPlan, InstanceKind, ModelPlan, NodePool, Plan, PoolSizes, RandomFault,
     RoutingPlan, ScheduledFault, TransferPlan, WarmUp, Workload,
 };
 use blis_cluster::run;
@@ -458,6 +458,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         cache_signal_delay: delay(dice),
         priorities: SloTable::default(),
         model: "m".to_owned(),
+        further_models: Vec::new(),
         workload: Workload::new(move || {
             Box::new(Wrapped { declares_budgets, ..Wrapped::new(description.stream()) })
         }),
@@ -469,6 +470,12 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
     plan.warm_up = warm_up(dice);
     plan.starts_warm = dice.one_in(3);
     plan.faults = dice.one_in(2).then(|| faults(dice));
+    let knows_one_model = plan.disaggregation.is_some() || plan.elastic.is_some() || plan.faults.is_some();
+    if !knows_one_model && plan.flow_control.is_none() && dice.one_in(2) {
+        let kind = InstanceKind { config: plan.instance.clone(), latency: self::latency(dice) };
+        let instances = dice.between(1, 3) as u32;
+        plan.further_models = vec![ModelPlan { model: "other".to_owned(), instances, kind }];
+    }
     (plan, timeout)
 }
 
@@ -626,7 +633,8 @@ fn check(seed: u64) {
     let named = run(&Plan { workload: with_all_blocks_named(&plan.workload), ..plan.clone() });
     assert_eq!(outcome, named, "counting blocks is the same as naming them");
 
-    if plan.instances == 1 && plan.disaggregation.is_none() && plan.elastic.is_none() {
+    let is_one_kind = plan.disaggregation.is_none() && plan.further_models.is_empty();
+    if plan.instances == 1 && is_one_kind && plan.elastic.is_none() {
         let registry = Registry::built_in();
         let scorers: Vec<_> =
             registry.scorers.entries().iter().map(|&scorer| (scorer.with_defaults(), 1.0)).collect();
@@ -720,9 +728,13 @@ fn check_record(plan: &Plan, timeout: Option<Tick>, record: &RequestRecord, anyb
         && !plan.semantics.step_effects_at_start
     {
         let tokens = i64::from(record.produced_tokens.max(1));
-        let latency = plan.disaggregation.as_ref().map_or(&plan.latency, |own| &own.decode.latency);
-        let overheads = tokens * latency.output_token_processing_time().as_us()
-            + if record.output_tokens > 0 { latency.post_decode_overhead().as_us() } else { 0 };
+        let own = plan.disaggregation.as_ref().map_or(&plan.latency, |own| &own.decode.latency);
+        let further = plan.further_models.iter().map(|model| &model.kind.latency);
+        let overheads = |latency: &Arc<dyn LatencyModel>| {
+            let after = if record.output_tokens > 0 { latency.post_decode_overhead() } else { Tick::ZERO };
+            tokens * latency.output_token_processing_time().as_us() + after.as_us()
+        };
+        let overheads = further.chain([own]).map(overheads).max().expect("a model");
         assert!(e2e.as_us() - overheads <= timeout.as_us(), "its client gave up long ago: {record:?}");
     }
 }
@@ -735,6 +747,7 @@ fn check_independence(plan: &Plan) {
         disaggregation: None,
         elastic: None,
         faults: None,
+        further_models: Vec::new(),
         flow_control: None,
         admission_latency: Tick::ZERO,
         routing_latency: Tick::ZERO,

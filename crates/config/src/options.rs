@@ -43,6 +43,8 @@ pub struct RunOptions {
     /// Server version, part of the key of the blackbox coefficients.
     pub vllm_version: Option<String>,
 
+    /// Further models behind the same gateway, from the policy file.
+    pub models: Vec<ModelOptions>,
     /// Number of instances; default 1.
     pub num_instances: Option<i64>,
     /// Most requests in a running batch; default 256.
@@ -184,6 +186,27 @@ pub struct ElasticOptions {
     pub warm_up: Option<WarmUp>,
     /// What becomes of the requests of an instance that is to go; default wait.
     pub drain: Option<DrainPolicy>,
+}
+
+/// A further model behind the same gateway.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelOptions {
+    /// Its name.
+    pub name: String,
+    /// Number of instances.
+    pub replicas: i64,
+    /// GPU type; default the model's.
+    pub gpu: Option<String>,
+    /// GPUs per pipeline stage; default the model's.
+    pub tp: Option<i64>,
+    /// Pipeline stages per instance; default 1.
+    pub pp: Option<i64>,
+    /// Directory with its `config.json`.
+    pub model_config_folder: Option<PathBuf>,
+    /// Longest prompt plus answer, tokens; default derived from the model.
+    pub max_model_len: Option<i64>,
+    /// KV blocks per instance; default computed from GPU memory.
+    pub total_kv_blocks: Option<i64>,
 }
 
 /// Nodes of one kind.

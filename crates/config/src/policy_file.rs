@@ -4,6 +4,7 @@
 
 mod elastic;
 mod faults;
+mod models;
 
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
@@ -83,6 +84,7 @@ impl Reader<'_, '_> {
             self.params(&mut section, &registry.usage_limits);
             section.finish(&mut self.findings);
         }
+        models::read(self.options, &mut top, &mut self.findings);
         elastic::read(self.options, &mut top, &mut self.findings, registry);
         faults::read(self.options, &mut top, &mut self.findings);
         top.finish(&mut self.findings);

@@ -62,6 +62,7 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
         cache_signal_delay: Tick::ZERO,
         priorities: SloTable::default(),
         model: "m".to_owned(),
+        further_models: Vec::new(),
         workload,
         trace: None,
         slo_targets: SloTargets::new(),
@@ -177,11 +178,12 @@ pub struct Script {
     pub output: u32,
     pub deadline_us: Option<i64>,
     pub slo_class: &'static str,
+    pub model: &'static str,
 }
 
 /// A request that shares nothing, has no deadline and no class.
 pub fn request(arrival_us: i64, input: u32, output: u32) -> Script {
-    Script { arrival_us, shared: 0, own: input, output, deadline_us: None, slo_class: "" }
+    Script { arrival_us, shared: 0, own: input, output, deadline_us: None, slo_class: "", model: "" }
 }
 
 /// Requests in order of arrival, named `request_0`, `request_1`, …
@@ -194,7 +196,11 @@ pub fn scripted(requests: &[Script]) -> Workload {
             next: 0,
             labels: requests
                 .iter()
-                .map(|r| Labels { slo_class: r.slo_class.to_owned(), ..Labels::default() })
+                .map(|r| Labels {
+                    slo_class: r.slo_class.to_owned(),
+                    model: r.model.to_owned(),
+                    ..Labels::default()
+                })
                 .collect(),
             groups: vec![(0..longest).collect()],
         })

@@ -14,6 +14,7 @@ pub mod files;
 mod kv_blocks;
 mod lora;
 mod model;
+mod models;
 pub mod observation;
 mod offload;
 mod policies;
@@ -40,6 +41,7 @@ use blis_workload::trace::{RowNumbers, TRACE_VERSIONS, TimeUnit, TraceHeader, Tr
 use blis_workload::{NormalLengths, Trace};
 use check::Check;
 use model::Context;
+use models::Beside;
 use policies::Policies;
 use std::borrow::Cow;
 use std::fs;
@@ -174,10 +176,22 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let machines = served.as_ref().and_then(|served| {
         elastic::machines(&mut check, &context, served, autoscaler.is_some(), pools.is_some())
     });
-
     let faults = faults::faults(&mut check, options, instances, machines.is_some());
+    let further_models = served.as_ref().and_then(|served| {
+        let beside = Beside {
+            pools: pools.is_some(),
+            comes_and_goes: machines.is_some(),
+            gateway_queue: options.gateway.enabled == Some(true),
+            adapters: adapters.is_some(),
+            offload: offload.is_some(),
+            faults: faults.is_some(),
+        };
+        models::further_models(&mut check, &context, served, &beside)
+    });
 
-    let (Some(workload), Some(served), true) = (traffic.workload, served, check.problems.is_empty()) else {
+    let (Some(workload), Some(served), Some(further_models), true) =
+        (traffic.workload, served, further_models, check.problems.is_empty())
+    else {
         return Err(check.problems);
     };
     let trace_header = TraceHeader {
@@ -200,6 +214,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         horizon,
         semantics,
     };
+    let further_models = models::plans(further_models, &instance);
     let plan = Plan {
         semantics,
         seed,
@@ -221,6 +236,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         cache_signal_delay,
         priorities,
         model: served.model,
+        further_models,
         workload,
         trace,
         slo_targets,
