@@ -242,6 +242,7 @@ impl Fleet {
             Pool::Prefill => &self.parts[0],
             Pool::Decode => &self.parts[1],
             Pool::Encode => &self.parts[2],
+            Pool::Model(number) => &self.by_model[number as usize],
         };
         for &member in members {
             flags[member as usize] = true;

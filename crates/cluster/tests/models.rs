@@ -4,7 +4,7 @@ mod support;
 
 use blis_cluster::plan::{InstanceKind, ModelPlan, Plan};
 use blis_cluster::run;
-use blis_kernel::InstanceId;
+use blis_kernel::{InstanceId, Tick};
 use blis_latency::{Blackbox, Coefficients};
 use blis_metrics::{RequestEnding, RequestRecord};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ fn the_model_that_a_request_names_selects_the_instances_and_their_speed() {
     // Each model has a rotation of its own.
     let instances: Vec<_> = records.iter().map(served_by).collect();
     assert_eq!(instances, [Some(0), Some(2), Some(1), Some(3), Some(4), Some(2), None]);
-    let ttft_us: Vec<_> = records.iter().map(|record| record.ttft.map(|ttft| ttft.as_us())).collect();
+    let ttft_us: Vec<_> = records.iter().map(|record| record.ttft.map(Tick::as_us)).collect();
     assert_eq!(ttft_us[..4], [Some(1000), Some(300), Some(1000), Some(300)]);
     assert_eq!(records[6].ending, RequestEnding::RejectedByRouting);
     assert_eq!(outcome.instances.len(), 5);

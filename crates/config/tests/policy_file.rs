@@ -212,3 +212,21 @@ autoscaler: {drain: redirect}
         ]
     );
 }
+
+#[test]
+fn further_models_have_instances_of_their_own() {
+    let options =
+        read("models:\n  - {name: qwen/qwen3-14b, replicas: 3, gpu: H100, tp: 2, pp: 2}\n  - {name: b}\n");
+    let [first, second] = &options.models[..] else { panic!("two models") };
+    assert_eq!(
+        (first.name.as_str(), first.replicas, first.gpu.as_deref()),
+        ("qwen/qwen3-14b", 3, Some("H100"))
+    );
+    assert_eq!((first.tp, first.pp), (Some(2), Some(2)));
+    assert_eq!((second.replicas, second.tp, &second.gpu), (1, None, &None));
+    let found = problems("models:\n  - {name: a, replicas: 0, colour: red}\n  - {replicas: 1}\n");
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].contains("replicas") && found[0].starts_with("p.yaml:2:"), "{found:?}");
+    assert!(found[1].contains("colour"), "{found:?}");
+    assert!(found[2].contains("an entry of models has no name"), "{found:?}");
+}

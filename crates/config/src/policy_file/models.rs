@@ -4,6 +4,9 @@ use crate::diagnostic::Diagnostic;
 use crate::options::{ModelOptions, RunOptions};
 use crate::yaml::tree::{Findings, Section};
 
+/// Most instances of a model.
+const MAX_REPLICAS: i64 = 1_000_000;
+
 /// Reads the block.
 pub(super) fn read(options: &mut RunOptions, top: &mut Section, findings: &mut Findings<'_>) {
     let Some(models) = top.sections(findings, "models") else { return };
@@ -12,10 +15,10 @@ pub(super) fn read(options: &mut RunOptions, top: &mut Section, findings: &mut F
         if name.trim().is_empty() {
             findings.problem(section.at(), Diagnostic::new("an entry of models has no name"));
         }
-        let mut whole =
-            |key: &str| section.whole(findings, key, 1..=i64::from(u32::MAX)).map(|item| item.value);
-        let [replicas, tp, pp] = ["replicas", "tp", "pp"].map(&mut whole);
-        let [max_model_len, total_kv_blocks] = ["max_model_len", "total_kv_blocks"].map(&mut whole);
+        let mut whole = |key: &str, most: i64| section.whole(findings, key, 1..=most).map(|item| item.value);
+        let replicas = whole("replicas", MAX_REPLICAS);
+        let [tp, pp, max_model_len, total_kv_blocks] =
+            ["tp", "pp", "max_model_len", "total_kv_blocks"].map(|key| whole(key, i64::from(u32::MAX)));
         let mut text = |key: &str| section.text(findings, key).map(|item| item.value);
         let (gpu, folder) = (text("gpu"), text("model_config_folder"));
         section.finish(findings);
