@@ -14,6 +14,7 @@
 //! | [`adapter_comparison_file`], [`adapter_comparison_table`] | the same against another model of LoRA serving |
 //! | [`document`] | `--format json`: one document with everything |
 //! | [`table`] | `--format table`: for people |
+//! | [`plan_text`], [`plan_document`] | the answer of `blis plan`, for people and for programs |
 //! | [`profile_table`], [`profile_document`] | what a workload looks like, for people and for programs |
 
 mod adapters;
@@ -26,6 +27,7 @@ mod json;
 mod judgement;
 mod metrics_file;
 mod offload;
+mod plan;
 mod profile;
 mod results_file;
 mod saturation_report;
@@ -39,6 +41,7 @@ pub use decision_trace::decision_trace;
 pub use document::document;
 pub use explanation::explanation;
 pub use metrics_file::metrics_file;
+pub use plan::{Choice, Question, plan_document, plan_text, ranked};
 pub use profile::{profile_document, profile_table};
 pub use results_file::results_file;
 pub use saturation_report::saturation_report;

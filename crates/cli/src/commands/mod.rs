@@ -9,6 +9,7 @@ mod full_loop;
 mod listing;
 mod mock;
 mod observe;
+mod plan;
 mod policies;
 mod replay;
 mod result_file;
@@ -24,7 +25,7 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 18] = [
+pub(crate) const NAMES: [&str; 19] = [
     "calibrate",
     "completion",
     "compose",
@@ -36,6 +37,7 @@ pub(crate) const NAMES: [&str; 18] = [
     "mock",
     "models",
     "observe",
+    "plan",
     "policies",
     "presets",
     "replay",
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     Calibrate(Box<calibrate::CalibrateArgs>),
     /// Serve an OpenAI-compatible API at the pace of a simulated cluster
     Mock(Box<mock::MockArgs>),
+    /// Say how many instances meet an SLO, or what rate so many bear, and with which GPUs and settings it is cheapest
+    Plan(Box<plan::PlanArgs>),
     /// Merge workload files into one
     Compose(compose::ComposeArgs),
     /// Make a workload file or a trace from something else
@@ -94,6 +98,7 @@ pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
     match command {
         Command::Run(args) => run::run(*args, findings, words, policies),
         Command::Replay(args) => replay::run(*args, findings, words, policies),
+        Command::Plan(args) => plan::run(*args, findings, words, policies),
         Command::Calibrate(args) => calibrate::run(*args, findings),
         Command::Mock(args) => mock::run(*args, findings, words, policies),
         Command::Observe(args) => observe::run(*args, findings),
