@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Every crate with the crates of this workspace that it stands on, from the bottom up. A new edge is a decision of
 /// its own, and it is written down here.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 16] = [
     ("blis-kernel", &[]),
     ("blis-policy", &["blis-kernel"]),
     ("blis-latency", &["blis-kernel"]),
@@ -34,7 +34,8 @@ const EDGES: [(&str, &[&str]); 15] = [
             "blis-workload",
         ],
     ),
-    ("blis-report", &["blis-calibrate", "blis-kernel", "blis-metrics", "blis-workload"]),
+    ("blis-search", &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-policy"]),
+    ("blis-report", &["blis-calibrate", "blis-kernel", "blis-metrics", "blis-search", "blis-workload"]),
     (
         "blis-live",
         &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-policy", "blis-workload"],
@@ -50,6 +51,7 @@ const EDGES: [(&str, &[&str]); 15] = [
             "blis-live",
             "blis-policy",
             "blis-report",
+            "blis-search",
             "blis-workload",
         ],
     ),

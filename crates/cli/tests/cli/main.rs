@@ -9,6 +9,7 @@ mod convert;
 mod decisions;
 mod mock;
 mod observe;
+mod plan;
 mod recordings;
 mod results;
 mod server;
