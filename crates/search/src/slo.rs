@@ -73,7 +73,8 @@ impl Slo {
             Statistic::Mean => beyond,
             Statistic::Percentile(p) => beyond / (1.0 - p / 100.0),
         };
-        self.terms.iter().map(of).fold(beyond, f64::max).ceil() as u64
+        // 1 - 0.999 is a little off.
+        (self.terms.iter().map(of).fold(beyond, f64::max) - 1e-6 * beyond).ceil() as u64
     }
 
     /// What each term's figure is in a run, ms; infinite where no request shows it.
@@ -160,15 +161,8 @@ fn parse_term(part: &str) -> Result<Term, Diagnostic> {
         )
     };
     let (figure, limit) = part.split_once('<').ok_or_else(|| wrong("there is no \"<\""))?;
-    let (class, figure) = match figure.trim().rsplit_once('.') {
-        Some((class, figure))
-            if !class.is_empty() && !figure.is_empty() && !figure.starts_with(char::is_numeric) =>
-        {
-            (Some(class), figure)
-        }
-        _ => (None, figure.trim()),
-    };
-    let (name, statistic) = figure.split_once('_').ok_or_else(|| wrong("there is no statistic"))?;
+    let (name, statistic) = figure.trim().rsplit_once('_').ok_or_else(|| wrong("there is no statistic"))?;
+    let (class, name) = name.rsplit_once('.').map_or((None, name), |(class, name)| (Some(class), name));
     let (_, latency) = LATENCIES
         .into_iter()
         .find(|(known, _)| *known == name)
