@@ -231,9 +231,12 @@ impl Cluster<'_> {
     pub(crate) fn dispatch_tick(&mut self, now: Tick) {
         let waiting = self.flow().queue.len();
         self.try_to_dispatch(now);
-        // Nobody need have looked at the instances: they may be behind, with events that have long been due.
-        self.bring_up_to_date(now);
-        let nothing_else_is_due = self.nothing_but_ticks_is_due();
+        let may_be_in_vain = self.gateway_is_quiet();
+        if may_be_in_vain {
+            // Nobody need have looked at the instances: they may be behind, with events that have long been due.
+            self.bring_up_to_date(now);
+        }
+        let nothing_else_is_due = may_be_in_vain && self.nothing_but_ticks_is_due();
         let patience = self.plan.snapshot_refresh_interval + self.patience_with_fleet();
         let flow = self.flow();
         let in_vain = nothing_else_is_due && flow.queue.len() == waiting && flow.evictions.is_empty();

@@ -318,6 +318,11 @@ impl<'a> Cluster<'a> {
     /// Whether nothing is to come but looks of the gateway queue and the autoscaler at a cluster that stands still, and
     /// what the autoscaler does without a request that moves: that may go on for ever.
     pub(crate) fn nothing_but_ticks_is_due(&self) -> bool {
+        self.next_events.first_at() == Tick::MAX && self.gateway_is_quiet()
+    }
+
+    /// The same of everything but the instances, which may be behind.
+    pub(crate) fn gateway_is_quiet(&self) -> bool {
         let arrivals = self.next_arrival.is_none() && self.follow_ups.next_at() == Tick::MAX;
         let at_gateway = self.admissions.is_empty() && self.routings.is_empty();
         let timers = self.flow_control.as_ref().is_none_or(|flow| flow.next_expiry_at() == Tick::MAX);
@@ -326,7 +331,7 @@ impl<'a> Cluster<'a> {
                 && pools.next_transfer_start_at() == Tick::MAX
                 && pools.next_transfer_end_at() == Tick::MAX
         });
-        self.next_events.first_at() == Tick::MAX && arrivals && at_gateway && timers && pools
+        arrivals && at_gateway && timers && pools
     }
 
     fn pull_arrival(&mut self) {

@@ -2,7 +2,7 @@
 
 use super::Command;
 use crate::flags::model::ModelFlags;
-use crate::flags::output::Format;
+use crate::flags::output::{Format, Output};
 use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags, Typed};
 use crate::logger::Logger;
@@ -79,11 +79,8 @@ pub(crate) fn run(
     policies: &Registry,
 ) -> Result<(), Exit> {
     let choices = combinations(&args.plan.choices, &mut findings);
-    let mut options = RunOptions::default();
-    args.model.fill(&mut options, &mut findings);
-    options.traffic = args.workload.into_traffic(&mut findings);
-    let output = args.shared.fill(&mut options, &mut findings);
-    let plan = args.plan.read(&options, &mut findings);
+    let (options, output, flags) = args.fill(&mut findings);
+    let plan = flags.read(&options, &mut findings);
     let Some(plan) = plan.filter(|_| findings.is_empty()) else { return findings.check() };
     let logger = Logger { least: output.log };
 
@@ -112,6 +109,17 @@ pub(crate) fn run(
         Format::Json => report::plan_document(&found, &plan.slo, plan.question),
         Format::Text | Format::Table => report::plan_text(&found, &plan.slo, plan.question),
     })?)
+}
+
+impl PlanArgs {
+    /// The options, what is shown of the answer, and the question.
+    fn fill(self, findings: &mut Findings) -> (RunOptions, Output, PlanFlags) {
+        let mut options = RunOptions::default();
+        self.model.fill(&mut options, findings);
+        options.traffic = self.workload.into_traffic(findings);
+        let output = self.shared.fill(&mut options, findings);
+        (options, output, self.plan)
+    }
 }
 
 impl PlanFlags {
@@ -247,12 +255,8 @@ fn candidate(
     }
     let flags = chosen.iter().map(|(flag, value)| OsString::from(format!("--{flag}={value}")));
     let (command, mut findings) = arguments::read(words.iter().cloned().chain(flags).collect(), policies)?;
-    let mut options = RunOptions::default();
-    if let Command::Plan(args) = command {
-        args.model.fill(&mut options, &mut findings);
-        options.traffic = args.workload.into_traffic(&mut findings);
-        args.shared.fill(&mut options, &mut findings);
-    }
+    let Command::Plan(args) = command else { unreachable!("flags behind a command do not change it") };
+    let (options, ..) = args.fill(&mut findings);
     findings.check()?;
     Ok(Candidate { chosen, options })
 }
@@ -264,13 +268,12 @@ impl Plan {
             found.map(|setting| setting.value.clone())
         };
         let gpu = setting("hardware").unwrap_or_default();
-        let per_instance = ["tp", "pp"].map(|name| setting(name).and_then(|value| value.parse::<u32>().ok()));
-        let [tp, pp] = per_instance.map(|gpus| gpus.unwrap_or(1).max(1));
+        let tp = setting("tp").unwrap_or_else(|| "1".to_owned());
         let others = candidate.chosen.iter().filter(|(flag, _)| flag != "hardware" && flag != "tp");
         let others: Vec<_> = others.map(|(flag, value)| format!("{flag} {value}")).collect();
         Choice {
             name: [vec![gpu.clone(), format!("TP {tp}")], others].concat().join(", "),
-            gpus_per_instance: tp * pp,
+            gpus_per_instance: resolved.gpus_per_instance,
             price_per_gpu_hour: self.prices.get(&gpu).copied(),
             answer,
         }

@@ -80,6 +80,8 @@ pub struct Resolved {
     pub plan: Plan,
     /// By what the outcome is to be rated; empty when it is not.
     pub fitness: FitnessWeights,
+    /// GPUs of an instance: those of a stage, for every stage and every data-parallel rank.
+    pub gpus_per_instance: u32,
     /// How many requests there will be, where that is known before the run.
     pub requests: Option<u64>,
     /// What a trace of the run says about it as a whole.
@@ -247,6 +249,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     Ok(Resolved {
         plan,
         fitness,
+        gpus_per_instance: served.gpus,
         requests: traffic.requests,
         trace_header,
         row_numbers: traffic.row_numbers,
