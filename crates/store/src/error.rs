@@ -68,6 +68,24 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// SQL that cannot be done.
+    #[error("SQL: {reason}{}; {}", at(*.place), known(.tables))]
+    Sql {
+        /// Why.
+        reason: String,
+        /// Where in the statement, in characters from 1, where that can be told.
+        place: Option<usize>,
+        /// The tables that there are, each with its columns.
+        tables: Vec<(String, Vec<String>)>,
+    },
+    /// The index cannot be made.
+    #[error("{}: the index cannot be made: {reason}", .file.display())]
+    Index {
+        /// The index.
+        file: PathBuf,
+        /// The words of SQLite.
+        reason: String,
+    },
     /// The disk or the user's share of it is full.
     #[error("{} cannot be written: {}{}", .path.display(), .cause, told(*.safe))]
     Full {
@@ -110,6 +128,16 @@ fn told(trials: Option<u64>) -> String {
     }
 }
 
+fn at(place: Option<usize>) -> String {
+    place.map(|place| format!(" (at character {place})")).unwrap_or_default()
+}
+
+fn known(tables: &[(String, Vec<String>)]) -> String {
+    let tables: Vec<_> =
+        tables.iter().map(|(table, columns)| format!("{table} has {}", columns.join(", "))).collect();
+    tables.join("; ")
+}
+
 impl Error {
     /// What to do about it.
     pub fn help(&self) -> Option<&'static str> {
@@ -132,7 +160,11 @@ impl Error {
                 "free some space and give the same command once more: it goes on from there"
             }
             Error::NotWritable { .. } => "allow writing there and give the same command once more",
-            Error::BadColumns(_) | Error::BadRow { .. } | Error::Io { .. } => return None,
+            Error::BadColumns(_)
+            | Error::BadRow { .. }
+            | Error::Sql { .. }
+            | Error::Index { .. }
+            | Error::Io { .. } => return None,
         })
     }
 

@@ -2,5 +2,6 @@
 
 mod crash;
 mod damage;
+mod index;
 mod rows;
 mod support;
