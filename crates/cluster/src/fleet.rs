@@ -370,6 +370,11 @@ impl Fleet {
         }
     }
 
+    /// How many are in a state.
+    pub(crate) fn count(&self, state: State) -> u32 {
+        self.members.iter().filter(|member| member.state == state).count() as u32
+    }
+
     /// What the instances are called, in order.
     pub(crate) fn names(&self) -> Vec<String> {
         self.members.iter().map(|member| member.name.clone()).collect()

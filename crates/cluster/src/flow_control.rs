@@ -107,6 +107,11 @@ impl FlowControl {
         self.saturation.reads()
     }
 
+    /// Requests in the queue.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(crate) fn next_eviction_at(&self) -> Tick {
         self.evictions.front().map_or(Tick::MAX, |&(at, ..)| at)
     }

@@ -16,6 +16,7 @@ mod prefix_index;
 mod requests;
 mod routing;
 mod run;
+mod sampling;
 mod scaling;
 mod signals;
 

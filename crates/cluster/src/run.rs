@@ -133,6 +133,8 @@ pub(crate) struct Cluster<'a> {
     /// Who listens, where requests come from outside.
     pub(crate) live: Option<Live<'a>>,
     pub(crate) now: Tick,
+    /// When the observer wants to know how the cluster stands.
+    pub(crate) sample_at: Tick,
 }
 
 impl<'a> Cluster<'a> {
@@ -219,7 +221,9 @@ impl<'a> Cluster<'a> {
             scratch_ended: Vec::new(),
             live: None,
             now: Tick::ZERO,
+            sample_at: Tick::MAX,
         };
+        cluster.sample_at = cluster.observer.next_sample_at();
         cluster.learn_labels();
         cluster.pull_arrival();
         cluster
@@ -241,6 +245,16 @@ impl<'a> Cluster<'a> {
         let mut told = self.injected;
         loop {
             let mut next = self.next_event();
+            while self.sample_at < until {
+                if reactive {
+                    self.run_instances_in_order(&mut next, until.min(self.sample_at));
+                }
+                // The next event stays what it is: asking again would show what looking changed.
+                if !self.sample_comes_before(next.map(|(at, _)| at)) {
+                    break;
+                }
+                self.take_sample();
+            }
             if reactive {
                 self.run_instances_in_order(&mut next, until);
             }

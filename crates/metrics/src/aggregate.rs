@@ -2,6 +2,7 @@
 
 use crate::adapters::{AdapterAggregate, AdapterCounts};
 use crate::column::DurationColumn;
+use crate::curve::{Curve, LatencyCurves};
 use crate::distribution::Distribution;
 use crate::offload::OffloadFigures;
 use crate::record::{RequestEnding, RequestRecord};
@@ -178,12 +179,16 @@ impl Aggregate {
             0 => 0.0,
             blocks => f64::from(figures.peak_kv_blocks) / f64::from(blocks),
         };
-        all.latencies(tally, &figures.inter_token_latencies);
+        all.latencies(tally, &WeightedDurations::new(&figures.inter_token_latencies));
         all
     }
 
     /// Sums up all instances, given each one's figures and aggregate. `tally`: the requests of all of them.
-    pub(crate) fn of_cluster(mut tally: Tally, figures: &[InstanceFigures], instances: &[Self]) -> Self {
+    pub(crate) fn of_cluster(
+        mut tally: Tally,
+        figures: &[InstanceFigures],
+        instances: &[Self],
+    ) -> (Self, LatencyCurves) {
         let mut inter_token_latencies = DurationHistogram::default();
         for figures in figures {
             inter_token_latencies.merge(&figures.inter_token_latencies);
@@ -198,8 +203,19 @@ impl Aggregate {
             all.peak_kv_utilization = all.peak_kv_utilization.max(instance.peak_kv_utilization);
         }
         all.cache_hit_rate /= instances.len().max(1) as f64;
+        let inter_token_latencies = WeightedDurations::new(&inter_token_latencies);
         all.latencies(&mut tally, &inter_token_latencies);
-        all
+        let curves = if all.completed == 0 {
+            LatencyCurves::default()
+        } else {
+            LatencyCurves {
+                ttft: Curve::of_us(&tally.ttft),
+                itl: Curve::of_us(&inter_token_latencies),
+                e2e: Curve::of_us(&tally.e2e),
+                scheduling_delay: Curve::of_us(&tally.scheduling_delay),
+            }
+        };
+        (all, curves)
     }
 
     fn counts(tally: &Tally, ended_at: Tick, output_tokens: u64) -> Self {
@@ -222,7 +238,7 @@ impl Aggregate {
         }
     }
 
-    fn latencies(&mut self, tally: &mut Tally, inter_token_latencies: &DurationHistogram) {
+    fn latencies(&mut self, tally: &mut Tally, inter_token_latencies: &WeightedDurations) {
         if self.completed == 0 {
             return;
         }
@@ -232,6 +248,6 @@ impl Aggregate {
         self.ttft_ms = Distribution::of_us_in_ms(&tally.ttft);
         self.e2e_ms = Distribution::of_us_in_ms(&tally.e2e);
         self.scheduling_delay_ms = Distribution::of_us_in_ms(&tally.scheduling_delay);
-        self.itl_ms = Distribution::of_us_in_ms(&WeightedDurations::new(inter_token_latencies));
+        self.itl_ms = Distribution::of_us_in_ms(inter_token_latencies);
     }
 }

@@ -3,6 +3,7 @@
 use crate::aggregate::Aggregate;
 use crate::breakdown::{ClassFigures, ModelFigures, Tenants};
 use crate::client_side::ClientSide;
+use crate::curve::LatencyCurves;
 use crate::decisions::Decisions;
 use crate::goodput::Goodput;
 use crate::offload::OffloadFigures;
@@ -225,6 +226,8 @@ pub struct Outcome {
     pub ending: RunEnding,
     /// All instances together.
     pub cluster: Aggregate,
+    /// The latencies of [`Self::cluster`] in full.
+    pub curves: LatencyCurves,
     /// Each instance, in order.
     pub instances: Vec<Aggregate>,
     /// Where every request went.

@@ -211,7 +211,7 @@ impl Recorder {
             self.tallies.iter().for_each(|tally| all.merge(tally));
             all
         });
-        let mut cluster = Aggregate::of_cluster(whole, &run.instances, &instances);
+        let (mut cluster, curves) = Aggregate::of_cluster(whole, &run.instances, &instances);
         self.adapters.fill(&run.instances, &mut instances, &mut cluster);
         let splits = run.splits.and_then(|tally| {
             let (prefill, decode) = (&run.prefill_instances, &run.decode_instances);
@@ -273,6 +273,7 @@ impl Recorder {
                 session_names: run.session_names,
             }),
             cluster,
+            curves,
             instances,
         }
     }
