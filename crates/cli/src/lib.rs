@@ -16,6 +16,7 @@ mod flags;
 mod logger;
 mod printer;
 mod progress;
+mod report_file;
 mod trace_file;
 
 use blis_config::diagnostic::Diagnostic;

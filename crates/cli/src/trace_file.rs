@@ -1,7 +1,8 @@
 //! `--trace-output`: the trace of a run, written while it runs.
 
 use crate::progress::Progress;
-use blis::{Diagnostic, Observer, Resolved};
+use blis::metrics::{Sample, Timeline};
+use blis::{Diagnostic, Observer, Resolved, Tick};
 use blis_config::trace_header::trace_header_file;
 use blis_workload::trace::{ContextGrowth, RowNumbers, Served, TraceExport};
 use blis_workload::{RequestSource, RequestSpec};
@@ -42,10 +43,11 @@ pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Diagnostic {
     Diagnostic::new(format!("{FLAG}: cannot write {}: {error}", path.display()))
 }
 
-/// Shows how far a run is, and writes its trace if one is wanted.
+/// Shows how far a run is, writes its trace if one is wanted, and keeps how it went if somebody asks.
 pub(crate) struct Watch<'a> {
     progress: Progress,
     trace: Option<Recording<'a>>,
+    timeline: Option<Timeline>,
 }
 
 struct Recording<'a> {
@@ -63,20 +65,20 @@ enum State {
 }
 
 impl<'a> Watch<'a> {
-    pub(crate) fn new(resolved: &Resolved, files: Option<&'a TraceFiles>) -> Self {
+    pub(crate) fn new(resolved: &Resolved, files: Option<&'a TraceFiles>, keeps_timeline: bool) -> Self {
         let progress = Progress::new(resolved.requests, resolved.plan.horizon);
         let (numbers, growth) = (resolved.row_numbers, resolved.trace_header.context_growth);
         let trace = files.map(|files| Recording { files, numbers, growth, state: State::NotBegun });
-        Self { progress, trace }
+        Self { progress, trace, timeline: keeps_timeline.then(Timeline::default) }
     }
 
-    /// Takes the progress bar away and finishes the trace.
+    /// Takes the progress bar away and finishes the trace; returns how the run went.
     ///
     /// # Errors
     /// The trace could not be written.
-    pub(crate) fn finish(self, resolved: &Resolved) -> Result<(), Diagnostic> {
+    pub(crate) fn finish(self, resolved: &Resolved) -> Result<Option<Timeline>, Diagnostic> {
         self.progress.clear();
-        let Some(Recording { files, state, .. }) = self.trace else { return Ok(()) };
+        let Some(Recording { files, state, .. }) = self.trace else { return Ok(self.timeline) };
         let data = match state {
             State::NotBegun => Ok(()),
             State::Failed(error) => Err(error),
@@ -84,7 +86,8 @@ impl<'a> Watch<'a> {
         };
         data.map_err(|error| unwritable(&files.data, &error))?;
         fs::write(&files.header, trace_header_file(&resolved.trace_header))
-            .map_err(|error| unwritable(&files.header, &error))
+            .map_err(|error| unwritable(&files.header, &error))?;
+        Ok(self.timeline)
     }
 }
 
@@ -98,6 +101,16 @@ impl Observer for Watch<'_> {
 
     fn progress(&mut self, at: blis::Progress) {
         self.progress.show(at);
+    }
+
+    fn next_sample_at(&self) -> Tick {
+        self.timeline.as_ref().map_or(Tick::MAX, Timeline::next_at)
+    }
+
+    fn sample(&mut self, sample: Sample) {
+        if let Some(timeline) = &mut self.timeline {
+            timeline.push(sample);
+        }
     }
 
     fn ended(&mut self, number: u64, request: RequestSpec, served: Served, source: &dyn RequestSource) {

@@ -15,6 +15,7 @@
 //! | [`document`] | `--format json`: one document with everything |
 //! | [`table`] | `--format table`: for people |
 //! | [`plan_text`], [`plan_document`] | the answer of `blis plan`, for people and for programs |
+//! | [`html`] | `--report`: pages for a browser, and the blocks they are made of |
 //! | [`profile_table`], [`profile_document`] | what a workload looks like, for people and for programs |
 
 mod adapters;
@@ -23,6 +24,7 @@ mod calibration_table;
 mod decision_trace;
 mod document;
 mod explanation;
+pub mod html;
 mod json;
 mod judgement;
 mod metrics_file;

@@ -85,7 +85,7 @@ fn write_head(out: &mut String, outcome: &Outcome) -> Result {
     writeln!(out, "{responses:.2} requests/s, {tokens:.1} output tokens/s")
 }
 
-fn not_completed(requests: &Conservation) -> [(u64, &'static str); 13] {
+pub(crate) fn not_completed(requests: &Conservation) -> [(u64, &'static str); 13] {
     [
         (requests.timed_out, "timed out"),
         (requests.dropped_unservable, "dropped: longer than an instance can serve"),

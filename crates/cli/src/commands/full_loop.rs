@@ -78,6 +78,9 @@ pub(crate) fn run(args: LoopArgs, mut findings: Findings, policies: &Registry) -
     args.model.fill(&mut options, &mut findings);
     let output = args.shared.fill(&mut options, &mut findings);
     let logger = Logger { least: output.log };
+    if output.report.is_some() {
+        findings.add(Diagnostic::new("--report is not available yet for loop"));
+    }
     let max_mape = findings.value("--max-mape", args.max_mape);
     if let Some(most) = max_mape.filter(|most| !(most.is_finite() && *most >= 0.0)) {
         findings

@@ -81,6 +81,9 @@ pub(crate) fn run(
     let choices = combinations(&args.plan.choices, &mut findings);
     let (options, output, flags) = args.fill(&mut findings);
     let plan = flags.read(&options, &mut findings);
+    if output.report.is_some() {
+        findings.add(Diagnostic::new("--report is not available yet for plan"));
+    }
     let Some(plan) = plan.filter(|_| findings.is_empty()) else { return findings.check() };
     let logger = Logger { least: output.log };
 

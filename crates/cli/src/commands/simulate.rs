@@ -5,9 +5,11 @@ use crate::flags::analysis::AnalysisFiles;
 use crate::flags::output::{Format, Output};
 use crate::logger::Logger;
 use crate::trace_file::{TraceFiles, Watch};
-use crate::{Exit, deprecated, printer};
+use crate::{Exit, deprecated, printer, report_file};
+use blis::options::Traffic;
+use blis::report::html::{Kind, RunReport, run_page};
 use blis::resolve::{self, files};
-use blis::{Diagnostic, Outcome, Resolved, RunEnding, RunOptions, Source, Surroundings, report};
+use blis::{Diagnostic, Outcome, Resolved, RunEnding, RunOptions, Surroundings, report};
 use blis_live::Hub;
 use blis_policy::Registry;
 use std::ffi::OsString;
@@ -77,6 +79,7 @@ pub(super) fn simulate(
     let resolved = resolve::resolve(&options, &surroundings);
     let mut outputs: Vec<_> = files.all(&output.files).map(|(flag, path, _)| (flag, path)).collect();
     outputs.extend(files.trace.iter().flat_map(TraceFiles::outputs));
+    outputs.extend(output.report.as_deref().map(|path| (report_file::FLAG, path)));
     let unwritable = files::check_outputs(&outputs, &files::inputs(&options));
     let resolved = match resolved {
         Ok(resolved) => Some(resolved),
@@ -91,9 +94,9 @@ pub(super) fn simulate(
     };
     tell(&resolved, output, logger);
 
-    let mut watch = Watch::new(&resolved, files.trace.as_ref());
+    let mut watch = Watch::new(&resolved, files.trace.as_ref(), output.report.is_some());
     let mut outcome = blis::run_observed(&resolved.plan, &mut watch);
-    watch.finish(&resolved)?;
+    let timeline = watch.finish(&resolved)?;
     if let RunEnding::Deadlock(waiting) = &outcome.ending {
         return Err(Diagnostic::new(format!("the simulation is stuck: {waiting}")).into());
     }
@@ -108,14 +111,21 @@ pub(super) fn simulate(
         fs::write(path, content(&outcome))
             .map_err(|error| Diagnostic::new(format!("{flag}: cannot write {}: {error}", path.display())))?;
     }
+    let fitness = (!resolved.fitness.is_empty()).then(|| resolved.fitness.rate(&outcome.cluster));
+    let fitness = fitness.as_ref();
+    if let Some(path) = &output.report {
+        let origin = report_file::origin(words, &resolved.settings, &resolved.warnings);
+        let command = if matches!(options.traffic, Traffic::Trace(_)) { "replay" } else { "run" };
+        let (outcome, timeline, origin) = (&outcome, timeline.as_ref(), &origin);
+        let page = RunReport { command, kind: Kind::Simulated, outcome, timeline, fitness, origin };
+        report_file::write(path, &run_page(&page))?;
+    }
     if output.quiet_instances {
         outcome.instances.clear();
     }
     if output.format != Format::Json && !options.summarize_trace {
         outcome.trace = None;
     }
-    let fitness = (!resolved.fitness.is_empty()).then(|| resolved.fitness.rate(&outcome.cluster));
-    let fitness = fitness.as_ref();
     Ok(printer::result(&match output.format {
         Format::Text => report::standard_output(&outcome, fitness),
         Format::Json => report::document(&outcome, fitness),
@@ -130,13 +140,7 @@ fn tell(resolved: &Resolved, output: &Output, logger: Logger) {
     if output.show_config {
         let width = resolved.settings.iter().map(|setting| setting.name.len()).max().unwrap_or_default();
         for setting in &resolved.settings {
-            let source = match setting.source {
-                Source::Given => "given",
-                Source::Catalogue => "from the catalogue",
-                Source::ModelConfig => "from the model's configuration",
-                Source::Computed => "computed",
-                Source::Default => "default",
-            };
+            let source = report_file::source_name(setting.source);
             printer::line(format_args!("{:width$}  {}  ({source})", setting.name, setting.value));
         }
     }

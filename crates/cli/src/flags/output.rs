@@ -3,10 +3,12 @@
 use super::analysis::AnalysisFiles;
 use super::{Findings, Typed, text};
 use crate::logger::Level;
+use crate::report_file::ReportFlag;
 use blis_config::RunOptions;
 use blis_config::diagnostic::unknown_name;
 use blis_config::options::Horizon;
 use clap::Args;
+use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Simulation")]
@@ -48,6 +50,8 @@ pub(crate) struct OutputFlags {
     /// [default: warn]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
+    #[command(flatten)]
+    report: ReportFlag,
 }
 
 /// How standard output shows an outcome.
@@ -70,6 +74,8 @@ pub(crate) struct Output {
     pub(crate) show_config: bool,
     pub(crate) log: Level,
     pub(crate) files: AnalysisFiles,
+    /// The page.
+    pub(crate) report: Option<PathBuf>,
 }
 
 impl OutputFlags {
@@ -81,6 +87,7 @@ impl OutputFlags {
             quiet_instances: findings.value("--quiet-instances", self.quiet_instances).unwrap_or_default(),
             show_config: findings.value("--show-config", self.show_config).unwrap_or_default(),
             files: AnalysisFiles::default(),
+            report: self.report.path(),
             log: one_of("value of --log", text(self.log).map(|l| l.to_lowercase()), &Level::NAMES, findings),
         }
     }

@@ -11,6 +11,7 @@ mod mock;
 mod observe;
 mod plan;
 mod recordings;
+mod report;
 mod results;
 mod server;
 mod support;

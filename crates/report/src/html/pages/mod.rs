@@ -1,0 +1,6 @@
+//! The pages of the commands.
+
+pub(super) mod origin;
+pub(super) mod run;
+mod service;
+mod timeline;
