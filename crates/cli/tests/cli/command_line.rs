@@ -204,6 +204,7 @@ fn help_shows_the_documented_flags_and_no_others() {
         "saturation-config",
         "saturation-report",
         "saturation-final-window",
+        "report",
     ];
     const RUN: &[&str] = &[
         "workload",
