@@ -27,7 +27,7 @@ pub struct RunOptions {
     pub enable_expert_parallel: Option<bool>,
     /// How tokens travel to their experts (MoE models only).
     pub moe_comm_backend: Option<String>,
-    /// Directory with the model's `config.json`.
+    /// Directory with the model's `config.json`, or such a file by another name.
     pub model_config_folder: Option<PathBuf>,
     /// JSON table of GPUs.
     pub hardware_config: Option<PathBuf>,

@@ -16,8 +16,10 @@
 //! | [`table`] | `--format table`: for people |
 //! | [`plan_text`], [`plan_document`] | the answer of `blis plan`, for people and for programs |
 //! | [`html`] | `--report`: pages for a browser, and the blocks they are made of |
+//! | [`accuracy_text`], [`accuracy_document`], [`accuracy_csv`], [`accuracy_page`] | how far simulated runs are from measured ones |
 //! | [`profile_table`], [`profile_document`] | what a workload looks like, for people and for programs |
 
+mod accuracy;
 mod adapters;
 mod calibration;
 mod calibration_table;
@@ -37,6 +39,7 @@ mod sparkline;
 mod standard_output;
 mod table;
 
+pub use accuracy::{Page, accuracy_csv, accuracy_document, accuracy_page, accuracy_text};
 pub use calibration::{adapter_comparison_file, calibration_file};
 pub use calibration_table::{adapter_comparison_table, calibration_table};
 pub use decision_trace::decision_trace;

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod accuracy;
 mod calibrate;
 mod completion;
 mod compose;
@@ -25,7 +26,8 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 19] = [
+pub(crate) const NAMES: [&str; 20] = [
+    "accuracy",
     "calibrate",
     "completion",
     "compose",
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     Loop(Box<full_loop::LoopArgs>),
     /// Compare simulated with measured requests, and say what to change
     Calibrate(Box<calibrate::CalibrateArgs>),
+    /// Simulate a folder of measured runs, and tell how far off the figures are
+    Accuracy(Box<accuracy::AccuracyArgs>),
     /// Serve an OpenAI-compatible API at the pace of a simulated cluster
     Mock(Box<mock::MockArgs>),
     /// Say how many instances meet an SLO, or what rate so many bear, and with which GPUs and settings it is cheapest
@@ -100,6 +104,7 @@ pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
         Command::Replay(args) => replay::run(*args, findings, words, policies),
         Command::Plan(args) => plan::run(*args, findings, words, policies),
         Command::Calibrate(args) => calibrate::run(*args, findings),
+        Command::Accuracy(args) => accuracy::run(*args, findings, policies),
         Command::Mock(args) => mock::run(*args, findings, words, policies),
         Command::Observe(args) => observe::run(*args, findings),
         Command::Loop(args) => full_loop::run(*args, findings, policies),

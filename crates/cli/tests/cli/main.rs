@@ -1,5 +1,6 @@
 //! The program as its users see it: words in; standard output, standard error, files and exit code out.
 
+mod accuracy;
 mod analysis;
 mod bad_input;
 mod calibrate;

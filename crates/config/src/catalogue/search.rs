@@ -23,7 +23,7 @@ pub trait ModelHub {
 pub struct Search<'a> {
     /// Name of the model.
     pub model: &'a str,
-    /// The folder that the user names; nothing else is tried then.
+    /// The folder with a `config.json` that the user names, or such a file by another name; nothing else is tried then.
     pub folder: Option<&'a Path>,
     /// Where the defaults file lies, or would lie.
     pub defaults_folder: &'a Path,
@@ -64,7 +64,7 @@ pub fn find_model(catalogue: &Catalogue, search: &Search<'_>) -> Result<Found, V
         Ok(Found { config, origin: Origin::File(path) })
     };
     if let Some(folder) = search.folder {
-        let path = folder.join("config.json");
+        let path = if folder.is_file() { folder.to_path_buf() } else { folder.join("config.json") };
         let text = fs::read_to_string(&path).map_err(|error| {
             let problem = Diagnostic::new(format!("the model configuration cannot be read: {error}"));
             let help = "--model-config-folder must name a folder with a config.json";

@@ -1,0 +1,194 @@
+//! Measured runs, simulated.
+
+use crate::load::{Arriving, arriving};
+use crate::point::{ALL, Load, Metric, Point, TimedStep};
+use blis_cluster::{Detail, Plan};
+use blis_config::options::Traffic;
+use blis_config::{Diagnostic, RunOptions, Surroundings, resolve};
+use blis_kernel::stats;
+use blis_latency::{Batch, LatencyModel, Prefill};
+use blis_metrics::{Outcome, RequestEnding, RequestRecord, RunEnding};
+use blis_policy::Registry;
+use rayon::prelude::*;
+
+/// A figure, measured and simulated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Which part of the run.
+    pub part: String,
+    /// What.
+    pub metric: Metric,
+    /// As measured.
+    pub measured: f64,
+    /// As simulated.
+    pub predicted: f64,
+}
+
+impl Sample {
+    /// Simulated less measured, as a share of measured.
+    pub fn error(&self) -> f64 {
+        (self.predicted - self.measured) / self.measured
+    }
+}
+
+/// A point and what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assessed {
+    /// Set of the point.
+    pub set: String,
+    /// Its name.
+    pub id: String,
+    /// Its model.
+    pub model: String,
+    /// Its GPU type.
+    pub gpu: String,
+    /// Its traffic.
+    pub workload: String,
+    /// When it was measured, and with which server.
+    pub provenance: String,
+    /// Its figures, or why there are none.
+    pub result: Result<Vec<Sample>, String>,
+}
+
+/// Simulates every point, several at a time; the order is that of the points. Settings that a point does not have are those
+/// of `base`.
+pub fn assess(points: &[Point], base: &RunOptions, policies: &Registry) -> Vec<Assessed> {
+    points
+        .par_iter()
+        .map(|point| Assessed {
+            set: point.set.clone(),
+            id: point.id.clone(),
+            model: point.server.model.clone(),
+            gpu: point.server.gpu.clone(),
+            workload: point.workload.clone(),
+            provenance: point.provenance.clone(),
+            result: samples(point, base, policies),
+        })
+        .collect()
+}
+
+fn samples(point: &Point, base: &RunOptions, policies: &Registry) -> Result<Vec<Sample>, String> {
+    let options = point.server.options(base);
+    let mut plan = plan(&options, policies)?;
+    let mut samples = match &point.load {
+        Load::Steps(steps) => return steps_of(steps, plan.latency.as_ref()),
+        load => {
+            let Arriving { workload, ends } =
+                arriving(load, plan.seed).ok_or_else(|| "it has no traffic".to_owned())?;
+            plan.workload = workload;
+            plan.detail = Detail::PerRequest;
+            let outcome = blis_cluster::run(&plan);
+            let records = answered(&outcome)?;
+            let part_of = |record: &RequestRecord| ends.iter().filter(|end| record.arrival > **end).count();
+            let measured = point.measured.iter().filter(|measurement| measurement.metric != Metric::KvBlocks);
+            measured
+                .filter_map(|measurement| {
+                    let stage: Option<usize> = measurement.part.parse().ok();
+                    let of_part = records
+                        .iter()
+                        .filter(|record| stage.is_none_or(|stage| part_of(record) == stage))
+                        .copied();
+                    Some(Sample {
+                        part: measurement.part.clone(),
+                        metric: measurement.metric,
+                        measured: measurement.value,
+                        predicted: figure(measurement.metric, of_part)?,
+                    })
+                })
+                .collect::<Vec<_>>()
+        }
+    };
+    if let Some(recorded) = point.measured.iter().find(|measurement| measurement.metric == Metric::KvBlocks) {
+        let computed = RunOptions { total_kv_blocks: base.total_kv_blocks, ..options };
+        samples.push(Sample {
+            part: ALL.to_owned(),
+            metric: Metric::KvBlocks,
+            measured: recorded.value,
+            predicted: f64::from(self::plan(&computed, policies)?.instance.kv_blocks),
+        });
+    }
+    Ok(samples)
+}
+
+fn plan(options: &RunOptions, policies: &Registry) -> Result<Plan, String> {
+    let options = RunOptions { per_request: true, traffic: Traffic::default(), ..options.clone() };
+    let surroundings = Surroundings { policies: Some(policies), ..Surroundings::default() };
+    let told = |problems: Vec<Diagnostic>| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        problems.join("; ")
+    };
+    resolve(&options, &surroundings).map(|resolved| resolved.plan).map_err(told)
+}
+
+/// The requests that got their answers.
+fn answered(outcome: &Outcome) -> Result<Vec<&RequestRecord>, String> {
+    if let RunEnding::Deadlock(who) = &outcome.ending {
+        return Err(format!("the simulation got stuck: {who}"));
+    }
+    let counts = &outcome.conservation;
+    if counts.dropped_unservable > 0 {
+        return Err(format!("{} of {} requests do not fit", counts.dropped_unservable, counts.injected));
+    }
+    let all = outcome.requests.as_ref().map(|requests| requests.records.as_slice()).unwrap_or_default();
+    let records: Vec<_> = all.iter().filter(|record| record.ending == RequestEnding::Completed).collect();
+    if records.is_empty() { Err("no request was answered".to_owned()) } else { Ok(records) }
+}
+
+/// A figure of these requests; `None` when there are none.
+fn figure<'a>(metric: Metric, records: impl Iterator<Item = &'a RequestRecord>) -> Option<f64> {
+    let times = |record: &RequestRecord| Some((record.ttft?.as_us() as f64, record.e2e?.as_us() as f64));
+    let of = |record: &RequestRecord| {
+        let (ttft, e2e) = times(record)?;
+        match metric {
+            Metric::TtftMean | Metric::TtftP99 => Some(ttft / 1e3),
+            Metric::E2eMean | Metric::E2eP99 => Some(e2e / 1e3),
+            Metric::ItlMean => (record.produced_tokens > 1)
+                .then(|| (e2e - ttft) / 1e3 / f64::from(record.produced_tokens - 1)),
+            Metric::Step | Metric::KvBlocks => None,
+        }
+    };
+    let mut values: Vec<f64> = records.filter_map(of).collect();
+    values.sort_by(f64::total_cmp);
+    let is_tail = matches!(metric, Metric::TtftP99 | Metric::E2eP99);
+    (!values.is_empty())
+        .then(|| if is_tail { stats::percentile(&values[..], 99.0) } else { stats::mean(&values[..]) })
+}
+
+fn steps_of(steps: &[TimedStep], latency: &dyn LatencyModel) -> Result<Vec<Sample>, String> {
+    if steps.is_empty() {
+        return Err("it has no steps".to_owned());
+    }
+    let sample = |step: &TimedStep| Sample {
+        part: ALL.to_owned(),
+        metric: Metric::Step,
+        measured: step.measured_ms,
+        predicted: predicted_ms(step, latency),
+    };
+    Ok(steps.iter().map(sample).collect())
+}
+
+/// The step with its tokens spread evenly over its requests.
+fn predicted_ms(step: &TimedStep, latency: &dyn LatencyModel) -> f64 {
+    let share = |total: u64, parts: u32, n: u32| {
+        let (parts, n) = (u64::from(parts), u64::from(n));
+        total / parts + u64::from(n < total % parts)
+    };
+    let prefills: Vec<Prefill> = (0..step.prefills)
+        .map(|n| {
+            let new_tokens = share(step.prefill_tokens, step.prefills, n);
+            let progress = share(step.prefill_context_tokens, step.prefills, n);
+            Prefill { prompt_tokens: progress + new_tokens, progress, new_tokens }
+        })
+        .filter(|prefill| prefill.new_tokens > 0)
+        .collect();
+    let contexts: Vec<u64> =
+        (0..step.decodes).map(|n| share(step.decode_context_tokens, step.decodes, n)).collect();
+    let batch = Batch {
+        prefills: &prefills,
+        decodes: u64::from(step.decodes),
+        decode_context_tokens: step.decode_context_tokens,
+        decode_contexts: if latency.wants_decode_contexts() { &contexts } else { &[] },
+        others: 0,
+    };
+    latency.step_time(&batch).as_us() as f64 / 1e3
+}

@@ -1,0 +1,31 @@
+//! How far the simulator is from real servers: a folder of measured runs, each of them simulated, and the errors.
+//!
+//! A folder holds any of these:
+//!
+//! | file | what it has | what is made of it |
+//! |---|---|---|
+//! | `ground-truth/experiments.csv`, `ground-truth/workloads/*.yaml` | settings of servers, stages of load, figures of each stage | one [`Point`] per run, at random arrivals |
+//! | `per-request/*.csv.gz` | every request of such a run | one point per recording, at the recorded arrivals |
+//! | `silicon/dev.csv` | servers under a closed loop of users | one point per row that is marked as a sample |
+//! | `steps/*.csv.gz` | batches of single steps and their times | one point per run, without a simulation |
+//! | `model-configs/*.json` | configurations of models | what is not built in |
+//!
+//! Nothing is fitted here. What cannot be simulated is told with the reason.
+
+mod assess;
+mod cells;
+mod errors;
+mod experiments;
+mod folder;
+mod load;
+mod point;
+mod recordings;
+mod silicon;
+mod steps;
+
+pub use assess::{Assessed, Sample, assess};
+pub use errors::{Dimension, ErrorRow, Errors, error_rows};
+pub use folder::{Selection, read};
+pub use point::{
+    ALL, Load, Measurement, Measurements, Metric, Point, RecordedRequest, Server, Stage, Stages, TimedStep,
+};

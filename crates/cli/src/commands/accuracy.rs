@@ -1,0 +1,127 @@
+//! `blis accuracy`: a folder of measured runs, simulated, and the errors.
+
+use crate::flags::model::LatencyFlags;
+use crate::flags::output::one_of;
+use crate::flags::{Findings, Typed, text};
+use crate::{Exit, printer};
+use blis::{Diagnostic, RunOptions, report};
+use blis_accuracy::{Measurements, Selection, assess, read};
+use blis_policy::Registry;
+use clap::Args;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[derive(Args, Debug)]
+pub(crate) struct AccuracyArgs {
+    /// Folder with the measurements
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    #[command(flatten)]
+    accuracy: AccuracyFlags,
+    #[command(flatten)]
+    latency: LatencyFlags,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Accuracy")]
+struct AccuracyFlags {
+    /// Sets to simulate, separated by commas [default: all but excluded-overload]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    sets: Vec<String>,
+    /// Models, by parts of their names, separated by commas [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    models: Vec<String>,
+    /// GPU types, separated by commas [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    gpus: Vec<String>,
+    /// Most runs of a set, spread over it [default: all]
+    #[arg(long, value_name = "INT")]
+    limit: Option<Typed<i64>>,
+    /// Seed of arrivals and lengths that were not recorded [default: 42]
+    #[arg(long, value_name = "INT")]
+    seed: Option<Typed<i64>>,
+    /// JSON table of GPUs [default: built in]
+    #[arg(long, value_name = "FILE")]
+    hardware_config: Option<PathBuf>,
+    /// YAML file with models and coefficients [default: ./defaults.yaml when there is one, else built in]
+    #[arg(long, value_name = "FILE")]
+    defaults_filepath: Option<PathBuf>,
+    /// What standard output shows: text (tables of errors), json (one document with every run) or csv (a row for every
+    /// figure of every run) [default: text]
+    #[arg(long, value_name = "NAME")]
+    format: Option<String>,
+    /// Also write a page of documentation, with its plots in a folder beside it that has the page's name
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+    Csv,
+}
+
+/// # Errors
+/// Whatever is wrong with the settings, the measurements or the files written.
+pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registry) -> Result<(), Exit> {
+    const FORMATS: [(&str, Format); 3] =
+        [("text", Format::Text), ("json", Format::Json), ("csv", Format::Csv)];
+    let AccuracyArgs { folder, accuracy: flags, latency } = args;
+    let mut base = RunOptions::default();
+    latency.fill(&mut base, &mut findings);
+    base.seed = findings.value("--seed", flags.seed);
+    base.hardware_config = flags.hardware_config;
+    base.defaults_filepath = flags.defaults_filepath;
+    let format = one_of("value of --format", text(flags.format), &FORMATS, &mut findings);
+    let limit = findings.value("--limit", flags.limit);
+    if let Some(limit) = limit.filter(|limit| *limit < 1) {
+        findings.add(Diagnostic::new(format!("--limit is {limit}; it must be at least 1")));
+    }
+    findings.check()?;
+
+    let words = |list: Vec<String>| list.into_iter().filter(|word| !word.is_empty()).collect();
+    let selection = Selection {
+        sets: words(flags.sets),
+        models: words(flags.models),
+        gpus: words(flags.gpus),
+        limit: limit.map(|limit| limit as usize),
+    };
+    let Measurements { points, left_out } = read(&folder, &selection).map_err(Exit::Problems)?;
+    if points.is_empty() {
+        return Err(Diagnostic::new("--sets, --models and --gpus together leave no run").into());
+    }
+    let assessed = assess(&points, &base, policies);
+    if let Some(path) = flags.markdown.filter(|path| !path.as_os_str().is_empty()) {
+        let model = base.latency_model.as_deref().unwrap_or("the default");
+        let settings = [
+            format!("BLIS {}, step-time model: {model}", env!("CARGO_PKG_VERSION")),
+            format!("seed of what was not recorded: {}", base.seed.unwrap_or(42)),
+            "command: `blis accuracy DIR --markdown FILE`, where DIR has the measurements".to_owned(),
+        ];
+        write_page(&path, &|folder| report::accuracy_page(&assessed, &left_out, &settings, folder))?;
+    }
+    Ok(printer::result(&match format {
+        Format::Text => report::accuracy_text(&assessed, &left_out),
+        Format::Json => report::accuracy_document(&assessed, &left_out),
+        Format::Csv => report::accuracy_csv(&assessed),
+    })?)
+}
+
+/// Writes the page, and its plots into a folder beside it.
+fn write_page(path: &Path, page: &dyn Fn(&str) -> report::Page) -> Result<(), Exit> {
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = path.with_file_name(&name);
+    let page = page(&name);
+    let cannot = |what: &Path, error: std::io::Error| {
+        Exit::from(Diagnostic::new(format!("--markdown: cannot write {}: {error}", what.display())))
+    };
+    fs::write(path, page.text).map_err(|error| cannot(path, error))?;
+    fs::create_dir_all(&folder).map_err(|error| cannot(&folder, error))?;
+    for (name, contents) in page.plots {
+        let file = folder.join(name);
+        fs::write(&file, contents).map_err(|error| cannot(&file, error))?;
+    }
+    Ok(())
+}
