@@ -50,7 +50,15 @@ const EDGES: [(&str, &[&str]); 18] = [
     ("blis-search", &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-policy"]),
     (
         "blis-report",
-        &["blis-accuracy", "blis-calibrate", "blis-kernel", "blis-metrics", "blis-search", "blis-workload"],
+        &[
+            "blis-accuracy",
+            "blis-calibrate",
+            "blis-kernel",
+            "blis-metrics",
+            "blis-search",
+            "blis-store",
+            "blis-workload",
+        ],
     ),
     (
         "blis-live",
@@ -69,6 +77,7 @@ const EDGES: [(&str, &[&str]); 18] = [
             "blis-policy",
             "blis-report",
             "blis-search",
+            "blis-store",
             "blis-workload",
         ],
     ),

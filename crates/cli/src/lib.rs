@@ -44,6 +44,16 @@ impl From<Diagnostic> for Exit {
     }
 }
 
+impl From<blis_store::Error> for Exit {
+    fn from(error: blis_store::Error) -> Self {
+        let problem = Diagnostic::new(error.to_string());
+        match error.help() {
+            Some(help) => problem.with_help(help).into(),
+            None => problem.into(),
+        }
+    }
+}
+
 impl From<io::Error> for Exit {
     /// Standard output failed. A reader that has seen enough, as `head` does, is no problem.
     fn from(error: io::Error) -> Self {

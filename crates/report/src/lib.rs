@@ -17,6 +17,8 @@
 //! | [`plan_text`], [`plan_document`] | the answer of `blis plan`, for people and for programs |
 //! | [`html`] | `--report`: pages for a browser, and the blocks they are made of |
 //! | [`accuracy_text`], [`accuracy_document`], [`accuracy_csv`], [`accuracy_page`] | how far simulated runs are from measured ones |
+//! | [`Shown`], [`experiments`] | experiments that were kept |
+//! | [`fields_table`], [`fields_document`], [`fields_csv`] | columns and rows of any kind |
 //! | [`profile_table`], [`profile_document`] | what a workload looks like, for people and for programs |
 
 mod accuracy;
@@ -25,7 +27,9 @@ mod calibration;
 mod calibration_table;
 mod decision_trace;
 mod document;
+mod experiment;
 mod explanation;
+mod fields;
 pub mod html;
 mod json;
 mod judgement;
@@ -44,7 +48,9 @@ pub use calibration::{adapter_comparison_file, calibration_file};
 pub use calibration_table::{adapter_comparison_table, calibration_table};
 pub use decision_trace::decision_trace;
 pub use document::document;
+pub use experiment::{Shown, experiments, sort_rows};
 pub use explanation::explanation;
+pub use fields::{fields_csv, fields_document, fields_table};
 pub use metrics_file::metrics_file;
 pub use plan::{Choice, Question, plan_document, plan_text, ranked};
 pub use profile::{profile_document, profile_table};

@@ -179,6 +179,20 @@ impl Index {
         self.note.as_deref()
     }
 
+    /// The files whose rows are left out, with what is wrong with them.
+    ///
+    /// # Errors
+    /// As SQLite fails.
+    pub fn damaged(&self) -> Result<Vec<(String, String)>, Error> {
+        const SQL: &str = "SELECT file, damage FROM shards WHERE damage IS NOT NULL ORDER BY file";
+        let ask = || -> SqlResult<_> {
+            let mut statement = self.connection.prepare(SQL)?;
+            let damaged = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            damaged.collect()
+        };
+        ask().map_err(|error| self.explained(SQL, &error))
+    }
+
     /// What a statement gives. Nothing on disk can be changed by one.
     ///
     /// # Errors

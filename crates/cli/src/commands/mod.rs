@@ -14,6 +14,7 @@ mod plan;
 mod policies;
 mod replay;
 mod result_file;
+mod results;
 mod run;
 mod schema;
 mod simulate;
@@ -26,7 +27,7 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 20] = [
+pub(crate) const NAMES: [&str; 21] = [
     "accuracy",
     "calibrate",
     "completion",
@@ -43,6 +44,7 @@ pub(crate) const NAMES: [&str; 20] = [
     "policies",
     "presets",
     "replay",
+    "results",
     "run",
     "schema",
     "validate",
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     Mock(Box<mock::MockArgs>),
     /// Say how many instances meet an SLO, or what rate so many bear, and with which GPUs and settings it is cheapest
     Plan(Box<plan::PlanArgs>),
+    /// Look at results that were kept, and ask them in SQL
+    Results(results::ResultsArgs),
     /// Merge workload files into one
     Compose(compose::ComposeArgs),
     /// Make a workload file or a trace from something else
@@ -108,6 +112,7 @@ pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
         Command::Mock(args) => mock::run(*args, findings, words, policies),
         Command::Observe(args) => observe::run(*args, findings),
         Command::Loop(args) => full_loop::run(*args, findings, policies),
+        Command::Results(args) => results::run(args, findings),
         Command::Compose(args) => compose::run(&args, findings),
         Command::Convert(args) => convert::run(args, findings),
         Command::Validate(args) => validate::run(&args, findings, policies),

@@ -8,6 +8,7 @@ mod calibrate;
 mod command_line;
 mod convert;
 mod decisions;
+mod kept_results;
 mod mock;
 mod observe;
 mod plan;
