@@ -39,7 +39,7 @@
 
 pub use blis_cluster::{Detail, Observer, Plan, Progress, Workload};
 pub use blis_config::{
-    Diagnostic, Resolved, Setting, Source, Surroundings, catalogue, convert, options, resolve,
+    Diagnostic, Gpus, Resolved, Setting, Source, Surroundings, catalogue, convert, options, resolve,
 };
 pub use blis_kernel::{Semantics, Tick};
 pub use blis_metrics::{self as metrics, Outcome, RunEnding};

@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod convert;
 pub mod decision_file;
 pub mod diagnostic;
+pub mod edit;
 pub mod epp;
 pub mod lora_file;
 pub mod model_config;
@@ -26,4 +27,4 @@ pub mod yaml;
 
 pub use diagnostic::Diagnostic;
 pub use options::RunOptions;
-pub use resolve::{Resolved, Setting, Source, Surroundings, resolve};
+pub use resolve::{Gpus, Resolved, Setting, Source, Surroundings, resolve};

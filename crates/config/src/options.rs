@@ -148,6 +148,9 @@ pub struct RunOptions {
     pub saturation_final_window_us: Option<i64>,
     /// Keep a record of every request, not only the aggregate figures.
     pub per_request: bool,
+
+    /// Files that are given as texts: what is read when one of the paths above is a key here.
+    pub texts: BTreeMap<PathBuf, String>,
 }
 
 /// What goes wrong.

@@ -4,6 +4,7 @@ use crate::diagnostic::Diagnostic;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 /// Where the value of a setting comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub(crate) struct Check {
     pub(crate) notices: Vec<Diagnostic>,
     /// By name, so that what comes out replaces what went in.
     pub(crate) settings: BTreeMap<String, Setting>,
+    /// Files that are given as texts.
+    pub(crate) texts: BTreeMap<PathBuf, String>,
 }
 
 impl Check {

@@ -11,6 +11,7 @@ mod decisions;
 mod elastic;
 mod faults;
 pub mod files;
+mod gpus;
 mod kv_blocks;
 mod lora;
 mod model;
@@ -25,6 +26,7 @@ pub(crate) mod trace;
 mod workload;
 
 pub use check::{Setting, Source};
+pub use gpus::Gpus;
 
 use crate::catalogue::search::ModelHub;
 use crate::catalogue::{Catalogue, Preset};
@@ -82,6 +84,8 @@ pub struct Resolved {
     pub fitness: FitnessWeights,
     /// GPUs of an instance: those of a stage, for every stage and every data-parallel rank.
     pub gpus_per_instance: u32,
+    /// GPUs of all instances that there are at first, by type.
+    pub gpus: Vec<Gpus>,
     /// How many requests there will be, where that is known before the run.
     pub requests: Option<u64>,
     /// What a trace of the run says about it as a whole.
@@ -101,7 +105,7 @@ pub struct Resolved {
 /// # Errors
 /// Everything that is wrong with the options and the files.
 pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<Resolved, Vec<Diagnostic>> {
-    let mut check = Check::default();
+    let mut check = Check { texts: options.texts.clone(), ..Check::default() };
     let registry = surroundings.policies.map_or_else(|| Cow::Owned(Registry::built_in()), Cow::Borrowed);
     let options = &with_policy_file(&mut check, options, &registry);
     let semantics = semantics(&mut check, options);
@@ -216,6 +220,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         horizon,
         semantics,
     };
+    let gpus = gpus::at_first(instances, &served, pools.as_ref(), &further_models);
     let further_models = models::plans(further_models, &instance);
     let plan = Plan {
         semantics,
@@ -250,6 +255,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         plan,
         fitness,
         gpus_per_instance: served.gpus,
+        gpus,
         requests: traffic.requests,
         trace_header,
         row_numbers: traffic.row_numbers,
@@ -333,6 +339,9 @@ fn hardware(check: &mut Check, given: Option<&Path>, beside: &Path, catalogue: &
 
 /// A file's text. One that the user names has to be there.
 fn read(check: &mut Check, flag: &str, path: &Path, is_required: bool) -> Option<String> {
+    if let Some(text) = check.texts.get(path) {
+        return Some(text.clone());
+    }
     match fs::read_to_string(path) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_required => None,

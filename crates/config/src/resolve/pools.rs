@@ -282,6 +282,12 @@ fn machine(
 }
 
 impl Pools {
+    /// How many instances each pool has, and what they are. Those that only encode are like those outside of pools.
+    pub(super) fn groups(&self) -> [(u32, &Served); 2] {
+        let sizes = &self.wanted.pools;
+        [(sizes.prefill, &self.prefill.served), (sizes.decode + sizes.shared, &self.decode.served)]
+    }
+
     /// The plan, when other instances are built like `instance`.
     pub(super) fn plan(self, instance: &InstanceConfig) -> DisaggregationPlan {
         let kind = |Machine { served, adapters }: Machine| InstanceKind {
