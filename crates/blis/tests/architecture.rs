@@ -47,7 +47,10 @@ const EDGES: [(&str, &[&str]); 18] = [
             "blis-workload",
         ],
     ),
-    ("blis-search", &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-policy"]),
+    (
+        "blis-search",
+        &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-policy", "blis-store"],
+    ),
     (
         "blis-report",
         &[
@@ -73,6 +76,7 @@ const EDGES: [(&str, &[&str]); 18] = [
             "blis-calibrate",
             "blis-config",
             "blis-convert",
+            "blis-kernel",
             "blis-live",
             "blis-policy",
             "blis-report",
