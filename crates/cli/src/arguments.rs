@@ -72,6 +72,20 @@ pub(crate) fn read(mut words: Vec<OsString>, policies: &Registry) -> Result<(Com
     }
 }
 
+/// Reads the words of a command whose flags were read before.
+///
+/// # Errors
+/// The command line cannot be read at all.
+pub(crate) fn parse(
+    words: Vec<OsString>,
+    policies: &Registry,
+) -> Result<(Command, Findings), Vec<Diagnostic>> {
+    read(words, policies).map_err(|exit| match exit {
+        Exit::Problems(problems) | Exit::Exceeded(problems) => problems,
+        Exit::Done => Vec::new(),
+    })
+}
+
 fn is_help(kind: ErrorKind) -> bool {
     matches!(
         kind,

@@ -13,11 +13,14 @@ mod arguments;
 mod commands;
 mod deprecated;
 mod flags;
+mod flags_file;
 mod logger;
 mod printer;
 mod progress;
 mod report_file;
 mod trace_file;
+mod trial_folder;
+mod variation;
 
 use blis_config::diagnostic::Diagnostic;
 use blis_policy::Registry;

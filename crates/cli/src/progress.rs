@@ -57,6 +57,41 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
+/// How far many runs are, for people.
+#[derive(Debug)]
+pub(crate) struct Trials {
+    bar: Option<ProgressBar>,
+}
+
+impl Trials {
+    /// Of so many.
+    pub(crate) fn new(trials: u64) -> Self {
+        let bar = std::io::stderr()
+            .is_terminal()
+            .then(|| ProgressBar::new(trials).with_style(style("{wide_bar} {pos}/{len} trials  ETA {eta}")));
+        Self { bar }
+    }
+
+    pub(crate) fn done(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    pub(crate) fn tick(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.tick();
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// How far the sending to a real server is, for people.
 #[derive(Debug)]
 pub(crate) struct Sending {

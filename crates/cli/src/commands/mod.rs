@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod calibrate;
+mod compare;
 mod completion;
 mod compose;
 mod convert;
@@ -18,6 +19,7 @@ mod results;
 mod run;
 mod schema;
 mod simulate;
+mod sweep;
 mod validate;
 mod workload;
 
@@ -27,9 +29,10 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 21] = [
+pub(crate) const NAMES: [&str; 23] = [
     "accuracy",
     "calibrate",
+    "compare",
     "completion",
     "compose",
     "convert",
@@ -47,6 +50,7 @@ pub(crate) const NAMES: [&str; 21] = [
     "results",
     "run",
     "schema",
+    "sweep",
     "validate",
     "workload",
 ];
@@ -71,6 +75,10 @@ pub(crate) enum Command {
     Plan(Box<plan::PlanArgs>),
     /// Look at results that were kept, and ask them in SQL
     Results(results::ResultsArgs),
+    /// Try many configurations, and say which are best
+    Sweep(Box<sweep::SweepArgs>),
+    /// Run configurations with the same traffic and seeds, and say how they differ
+    Compare(Box<compare::CompareArgs>),
     /// Merge workload files into one
     Compose(compose::ComposeArgs),
     /// Make a workload file or a trace from something else
@@ -107,6 +115,8 @@ pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
         Command::Run(args) => run::run(*args, findings, words, policies),
         Command::Replay(args) => replay::run(*args, findings, words, policies),
         Command::Plan(args) => plan::run(*args, findings, words, policies),
+        Command::Sweep(args) => sweep::run(*args, findings, words, policies),
+        Command::Compare(args) => compare::run(*args, findings, words, policies),
         Command::Calibrate(args) => calibrate::run(*args, findings),
         Command::Accuracy(args) => accuracy::run(*args, findings, policies),
         Command::Mock(args) => mock::run(*args, findings, words, policies),

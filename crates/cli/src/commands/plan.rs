@@ -3,6 +3,7 @@
 use super::Command;
 use crate::flags::model::ModelFlags;
 use crate::flags::output::{Format, Output};
+use crate::flags::prices::prices;
 use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags, Typed};
 use crate::logger::Logger;
@@ -148,7 +149,7 @@ impl PlanFlags {
         };
         let most_instances = count("--max-instances", self.max_instances, 1 << 20).unwrap_or(4096);
         let replications = count("--replications", self.replications, 10_000).unwrap_or(20);
-        let prices = prices(self.price.as_deref().unwrap_or_default(), findings);
+        let prices = prices(self.price.as_deref(), findings);
         let question = question(options, findings);
         let effort = Effort {
             replications: replications as u32,
@@ -196,23 +197,6 @@ fn question(options: &RunOptions, findings: &mut Findings) -> Option<Question> {
             None
         }
     }
-}
-
-fn prices(text: &str, findings: &mut Findings) -> BTreeMap<String, f64> {
-    let mut prices = BTreeMap::new();
-    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let pair = item
-            .split_once('=')
-            .and_then(|(gpu, price)| Some((gpu.trim(), price.trim().parse::<f64>().ok()?)));
-        match pair {
-            Some((gpu, price)) if price.is_finite() && price >= 0.0 => {
-                prices.insert(gpu.to_owned(), price);
-            }
-            _ => findings
-                .add(Diagnostic::new(format!("--price: \"{item}\" must be GPU=PRICE, such as H100=3.5"))),
-        }
-    }
-    prices
 }
 
 /// Every combination of the values to try.

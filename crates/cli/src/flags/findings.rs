@@ -39,6 +39,11 @@ impl Findings {
         self.value(flag, typed).map(|Micros(us)| us)
     }
 
+    /// The value, or a note of everything that is wrong with it.
+    pub(crate) fn try_all<T>(&mut self, result: Result<T, Vec<Diagnostic>>) -> Option<T> {
+        result.map_err(|problems| self.extend(problems)).ok()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

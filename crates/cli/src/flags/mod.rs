@@ -15,6 +15,7 @@ pub(crate) mod model;
 pub(crate) mod output;
 pub(crate) mod policies;
 mod pools;
+pub(crate) mod prices;
 pub(crate) mod server;
 pub(crate) mod traffic;
 mod value;

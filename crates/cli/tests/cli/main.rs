@@ -6,6 +6,7 @@ mod bad_input;
 mod calibrate;
 
 mod command_line;
+mod compare;
 mod convert;
 mod decisions;
 mod kept_results;
@@ -17,6 +18,7 @@ mod report;
 mod results;
 mod server;
 mod support;
+mod sweep;
 mod traces;
 mod validate;
 mod workload;

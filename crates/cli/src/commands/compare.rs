@@ -1,0 +1,218 @@
+//! `blis compare`: configurations under the same traffic and seeds.
+
+use super::Command;
+use crate::flags::model::ModelFlags;
+use crate::flags::output::{Format, Output};
+use crate::flags::prices::prices;
+use crate::flags::traffic::WorkloadFlags;
+use crate::flags::{Findings, SharedFlags, Typed};
+use crate::logger::Logger;
+use crate::progress::Trials;
+use crate::variation::{Variation, hardware};
+use crate::{Exit, flags_file, printer};
+use blis::report::{self, Compared};
+use blis::{Diagnostic, Outcome, Resolved, RunOptions, Surroundings, resolve};
+use blis_live::Hub;
+use blis_policy::Registry;
+use blis_search::compare::{Candidate, measure};
+use blis_search::figure::Hardware;
+use clap::Args;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+#[derive(Args, Debug)]
+pub(crate) struct CompareArgs {
+    #[command(flatten)]
+    compare: CompareFlags,
+    #[command(flatten)]
+    model: ModelFlags,
+    #[command(flatten)]
+    workload: WorkloadFlags,
+    #[command(flatten)]
+    shared: SharedFlags,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Compare")]
+struct CompareFlags {
+    /// YAML files with the flags of one configuration each; flags on the command line are common to all
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// What another configuration has otherwise: NAME=VALUE, several separated by spaces, in front of them maybe a name and
+    /// a colon ("wide: tp=2 max-num-seqs=512"); NAME is a flag or a key in a file such as
+    /// policy-config.autoscaler.min_replicas; may be given several times
+    #[arg(long, value_name = "CHANGES")]
+    with: Vec<String>,
+    /// Seeds that every configuration is run with [default: 10]
+    #[arg(long, value_name = "INT")]
+    replications: Option<Typed<i64>>,
+    /// What a GPU costs per hour, by type: GPU=PRICE,…
+    #[arg(long, value_name = "LIST")]
+    price: Option<String>,
+}
+
+/// Flags of a comparison that are no settings of a run.
+const FIXED: [&str; 9] =
+    ["format", "log", "output", "price", "quiet-instances", "replications", "seed", "show-config", "with"];
+
+/// A configuration.
+struct Configuration<'a> {
+    name: String,
+    options: RunOptions,
+    resolved: Resolved,
+    cache: Option<&'a std::path::Path>,
+    policies: &'a Registry,
+    prices: &'a BTreeMap<String, f64>,
+}
+
+impl Candidate for Configuration<'_> {
+    fn run(&self, seed: i64) -> Result<(Outcome, Hardware), Vec<Diagnostic>> {
+        let options = RunOptions { seed: Some(seed), ..self.options.clone() };
+        let surroundings = Surroundings { hub: None, cache: self.cache, policies: Some(self.policies) };
+        let resolved = resolve::resolve(&options, &surroundings)?;
+        Ok((blis::run(&resolved.plan), hardware(&resolved.gpus, self.prices)))
+    }
+}
+
+/// # Errors
+/// Whatever is wrong with the settings, the files or standard output.
+pub(crate) fn run(
+    args: CompareArgs,
+    mut findings: Findings,
+    words: &[OsString],
+    policies: &Registry,
+) -> Result<(), Exit> {
+    let (options, output, flags) = args.fill(&mut findings);
+    let prices = prices(flags.price.as_deref(), &mut findings);
+    let replications = findings.value("--replications", flags.replications).unwrap_or(10);
+    if !(1..=10_000).contains(&replications) {
+        findings
+            .add(Diagnostic::new(format!("--replications is {replications}; it must be from 1 to 10000")));
+    }
+    if flags.files.len() + flags.with.len() < usize::from(flags.with.is_empty()) + 1 {
+        findings.add(Diagnostic::new("there is nothing to compare").with_help(
+            "give two files with flags, or --with NAME=VALUE for what another configuration has otherwise",
+        ));
+    }
+    let logger = Logger { least: output.log };
+
+    let mut wanted: Vec<(String, Vec<OsString>, String)> = Vec::new();
+    for path in &flags.files {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(words) = findings.try_all(flags_file::words("FILE", path)) {
+            wanted.push((name, words, String::new()));
+        }
+    }
+    if wanted.is_empty() {
+        wanted.push(("base".to_owned(), Vec::new(), String::new()));
+    }
+    // Changes are made to the first configuration.
+    let first = wanted[0].1.clone();
+    for text in &flags.with {
+        let (name, changes) = text.split_once(": ").unwrap_or((text, text));
+        wanted.push((name.trim().to_owned(), first.clone(), changes.to_owned()));
+    }
+    let variation = Variation { words, policies, fill };
+    let mut changes = Vec::new();
+    for (_, _, text) in &wanted {
+        let pairs: Vec<_> = text.split_whitespace().map(|pair| (pair, pair.split_once('='))).collect();
+        for (pair, _) in pairs.iter().filter(|(_, split)| split.is_none()) {
+            findings.add(Diagnostic::new(format!("--with: \"{pair}\" must be NAME=VALUE, such as tp=2")));
+        }
+        let pairs: Vec<(&str, &str)> = pairs.into_iter().filter_map(|(_, split)| split).collect();
+        let names = pairs.iter().map(|(name, _)| name.trim_start_matches('-'));
+        findings.extend(variation.check_names("compare", "--with", names, &FIXED));
+        changes.push(pairs);
+    }
+    findings.check()?;
+
+    let hub = Hub::from_environment();
+    let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: Some(policies) };
+    let (mut configurations, mut problems) = (Vec::new(), Vec::new());
+    for ((name, file_words, _), changes) in wanted.iter().zip(&changes) {
+        let all: Vec<OsString> = words[..2].iter().chain(file_words).chain(&words[2..]).cloned().collect();
+        let changes: Vec<_> =
+            changes.iter().map(|(name, value)| (name.trim_start_matches('-'), *value)).collect();
+        let resolved = Variation { words: &all, ..variation }.options(&changes).and_then(|options| {
+            let resolved = resolve::resolve(&options, &surroundings)?;
+            Ok((options, resolved))
+        });
+        match resolved {
+            Ok((options, resolved)) => {
+                for warning in &resolved.warnings {
+                    logger.warning(format_args!("{name}: {warning}"));
+                }
+                let (name, cache, prices) = (name.clone(), hub.cache(), &prices);
+                configurations.push(Configuration { name, options, resolved, cache, policies, prices });
+            }
+            Err(of_this) => problems.extend(
+                of_this
+                    .into_iter()
+                    .map(|problem| Diagnostic { message: format!("{name}: {}", problem.message), ..problem }),
+            ),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Exit::Problems(problems));
+    }
+
+    let seed = options.seed.unwrap_or(42);
+    let seeds: Vec<i64> = (0..replications).map(|n| seed.wrapping_add(n)).collect();
+    let bar = Mutex::new(Trials::new((seeds.len() * configurations.len()) as u64));
+    let candidates: Vec<&dyn Candidate> = configurations.iter().map(|one| one as &dyn Candidate).collect();
+    let tell = || bar.lock().map(|mut bar| bar.done()).unwrap_or_default();
+    let measured = measure(&candidates, &seeds, &tell).map_err(Exit::Problems)?;
+    bar.lock().map(|bar| bar.clear()).unwrap_or_default();
+    let base = settings(&configurations[0].resolved);
+    let compared: Vec<_> = configurations
+        .iter()
+        .zip(measured)
+        .map(|(one, measured)| Compared {
+            name: one.name.clone(),
+            changed: changed(&base, &settings(&one.resolved)),
+            measured,
+        })
+        .collect();
+    Ok(printer::result(&match output.format {
+        Format::Json => report::comparison_document(&compared, &seeds),
+        Format::Text | Format::Table => report::comparison_text(&compared, &seeds),
+    })?)
+}
+
+/// The options of a configuration.
+fn fill(command: Command, findings: &mut Findings) -> RunOptions {
+    match command {
+        Command::Compare(args) => args.fill(findings).0,
+        _ => unreachable!("flags behind a command do not change it"),
+    }
+}
+
+impl CompareArgs {
+    /// The options, what is shown, and what is compared.
+    fn fill(self, findings: &mut Findings) -> (RunOptions, Output, CompareFlags) {
+        let mut options = RunOptions::default();
+        self.model.fill(&mut options, findings);
+        options.traffic = self.workload.into_traffic(findings);
+        let output = self.shared.fill(&mut options, findings);
+        (options, output, self.compare)
+    }
+}
+
+fn settings(resolved: &Resolved) -> BTreeMap<&str, &str> {
+    resolved.settings.iter().map(|setting| (setting.name.as_str(), setting.value.as_str())).collect()
+}
+
+/// Settings that differ.
+fn changed(
+    from: &BTreeMap<&str, &str>,
+    to: &BTreeMap<&str, &str>,
+) -> Vec<(String, Option<String>, Option<String>)> {
+    let mut names: Vec<&str> = from.keys().chain(to.keys()).copied().collect();
+    names.sort_unstable();
+    names.dedup();
+    let differ = names.into_iter().filter(|name| from.get(name) != to.get(name));
+    let text = |value: Option<&&str>| value.map(|value| (*value).to_owned());
+    differ.map(|name| (name.to_owned(), text(from.get(name)), text(to.get(name)))).collect()
+}

@@ -1,0 +1,294 @@
+//! `blis sweep`: many configurations, and which of them are best.
+
+use super::Command;
+use crate::flags::model::ModelFlags;
+use crate::flags::output::{Format, Output};
+use crate::flags::prices::prices;
+use crate::flags::traffic::WorkloadFlags;
+use crate::flags::{Findings, SharedFlags, Typed};
+use crate::logger::Logger;
+use crate::progress::Trials;
+use crate::trial_folder::{self, TrialFolder};
+use crate::variation::{Runs, Variation};
+use crate::{Exit, flags_file, printer};
+use blis::{Diagnostic, RunOptions, Surroundings, report, resolve};
+use blis_live::Hub;
+use blis_policy::Registry;
+use blis_search::sweep::{MOST_TRIALS, Trial};
+use blis_search::{Goal, Method, Part, Slo, Space, Sweep, Watcher};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub(crate) struct SweepArgs {
+    #[command(flatten)]
+    sweep: SweepFlags,
+    #[command(flatten)]
+    model: ModelFlags,
+    #[command(flatten)]
+    workload: WorkloadFlags,
+    #[command(flatten)]
+    shared: SharedFlags,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Sweep")]
+struct SweepFlags {
+    /// Setting to vary, with its values: NAME=A,B,… (separated by | where values have commas), FROM..TO, FROM..TO/COUNT
+    /// or log:FROM..TO/COUNT. NAME is a flag, a key in a file such as policy-config.autoscaler.min_replicas, or several
+    /// joined by + that change together (a+b=1+7,2+6); may be given several times
+    #[arg(long, value_name = "NAME=VALUES")]
+    set: Vec<String>,
+    /// Figures to look for, separated by commas, such as output_tokens_per_s_per_gpu,ttft_p99_ms; with several the front
+    /// of those that no other beats is found
+    #[arg(long, value_name = "LIST")]
+    objective: Option<String>,
+    /// What has to be met besides, as in blis plan: [CLASS.]LATENCY_STATISTIC<DURATION, separated by commas
+    #[arg(long, value_name = "LIST")]
+    slo: Option<String>,
+    /// How configurations are chosen: grid (all), random, sobol (spread evenly), tpe or nsga2 (search) [default: grid
+    /// when there are few, tpe for one objective, nsga2 for several, sobol for none]
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
+    /// Configurations to try [default: 64, or all when there are at most 4096]
+    #[arg(long, value_name = "INT")]
+    trials: Option<Typed<i64>>,
+    /// Runs of each, with different seeds; figures are their means [default: 1]
+    #[arg(long, value_name = "INT")]
+    replications: Option<Typed<i64>>,
+    /// What a GPU costs per hour, by type: GPU=PRICE,…
+    #[arg(long, value_name = "LIST")]
+    price: Option<String>,
+    /// Folder for the results, written as they come; the same command once more goes on where it was
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// Make only the K-th of N parts of the trials, for several machines
+    #[arg(long, value_name = "K/N")]
+    shard: Option<String>,
+    /// YAML file with these flags: a mapping from their names to values; what is given on the command line goes before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Flags of a sweep that are no settings of a run.
+const FIXED: [&str; 16] = [
+    "config",
+    "format",
+    "log",
+    "method",
+    "objective",
+    "output",
+    "price",
+    "quiet-instances",
+    "replications",
+    "results",
+    "seed",
+    "set",
+    "shard",
+    "show-config",
+    "slo",
+    "trials",
+];
+/// Points that are looked at before the sweep begins.
+const SAMPLES: u64 = 8;
+
+/// What is asked for.
+struct Asked {
+    sweep: Sweep,
+    part: Part,
+    prices: BTreeMap<String, f64>,
+    results: Option<PathBuf>,
+}
+
+/// # Errors
+/// Whatever is wrong with the settings, the files or standard output.
+pub(crate) fn run(
+    args: SweepArgs,
+    findings: Findings,
+    words: &[OsString],
+    policies: &Registry,
+) -> Result<(), Exit> {
+    if let Some(path) = args.sweep.config.clone() {
+        let mut with_file = words[..2].to_vec();
+        with_file.extend(flags_file::words("--config", &path).map_err(Exit::Problems)?);
+        with_file.extend(words[2..].iter().cloned());
+        let (command, findings) = crate::arguments::read(with_file.clone(), policies)?;
+        let Command::Sweep(args) = command else { unreachable!("flags behind a command do not change it") };
+        return go(*args, findings, &with_file, policies);
+    }
+    go(args, findings, words, policies)
+}
+
+fn go(args: SweepArgs, mut findings: Findings, words: &[OsString], policies: &Registry) -> Result<(), Exit> {
+    let (options, output, flags) = args.fill(&mut findings);
+    let asked = flags.read(&options, &mut findings);
+    let variation = Variation { words, policies, fill };
+    if let Some(asked) = &asked {
+        findings.extend(variation.check_names("sweep", "--set", asked.sweep.space.names(), &FIXED));
+    }
+    let Some(asked) = asked.filter(|_| findings.is_empty()) else { return findings.check() };
+    let logger = Logger { least: output.log };
+
+    let hub = Hub::from_environment();
+    asked.look_ahead(&variation, &hub, logger)?;
+    let slo = asked.sweep.goal.slo.as_ref();
+    let runs = Runs {
+        variation,
+        cache: hub.cache(),
+        prices: &asked.prices,
+        per_request: slo.is_some_and(Slo::needs_requests),
+    };
+    let (folder, known) = match &asked.results {
+        None => (None, Vec::new()),
+        Some(path) => {
+            let base = trial_folder::base(words, &options, &FIXED);
+            let name = options.model.as_deref().unwrap_or_default();
+            let (folder, known) = TrialFolder::open(path, &asked.sweep, asked.part, name, &base, logger)?;
+            (Some(folder), known)
+        }
+    };
+    let planned = asked.sweep.trials / u64::from(asked.part.of());
+    let bar = Trials::new(planned.saturating_sub(known.len() as u64));
+    let mut watch = Watch { bar, folder, sweep: &asked.sweep };
+    let trials = asked.sweep.run(asked.part, known, &runs, &mut watch)?;
+    watch.bar.clear();
+    if let Some(folder) = watch.folder {
+        folder.close(&asked.sweep)?;
+    }
+    Ok(printer::result(&match output.format {
+        Format::Json => report::sweep_document(&asked.sweep, &trials),
+        Format::Text | Format::Table => report::sweep_text(&asked.sweep, &trials),
+    })?)
+}
+
+/// The options of a trial.
+fn fill(command: Command, findings: &mut Findings) -> RunOptions {
+    match command {
+        Command::Sweep(args) => args.fill(findings).0,
+        _ => unreachable!("flags behind a command do not change it"),
+    }
+}
+
+impl SweepArgs {
+    /// The options, what is shown, and what is asked for.
+    fn fill(self, findings: &mut Findings) -> (RunOptions, Output, SweepFlags) {
+        let mut options = RunOptions::default();
+        self.model.fill(&mut options, findings);
+        options.traffic = self.workload.into_traffic(findings);
+        let output = self.shared.fill(&mut options, findings);
+        (options, output, self.sweep)
+    }
+}
+
+impl SweepFlags {
+    fn read(self, options: &RunOptions, findings: &mut Findings) -> Option<Asked> {
+        let space = findings.try_all(Space::parse("--set", &self.set));
+        if self.set.is_empty() {
+            findings.add(Diagnostic::new("--set is required").with_help("such as --set tp=1,2,4"));
+        }
+        let objectives = self.objective.as_deref().unwrap_or_default();
+        let objectives = findings.try_all(Goal::parse_objectives("--objective", objectives));
+        let slo = self.slo.as_deref().map(Slo::parse).and_then(|slo| findings.try_all(slo));
+        let method = self.method.as_deref().map(|name| Method::parse("--method", name));
+        let method = method.and_then(|method| findings.try_all(method.map_err(|problem| vec![problem])));
+        let mut count = |flag: &str, given, most: u64| {
+            let value = findings.value(flag, given)?;
+            if !(1..=most as i64).contains(&value) {
+                findings.add(Diagnostic::new(format!("{flag} is {value}; it must be from 1 to {most}")));
+            }
+            Some(value)
+        };
+        let trials = count("--trials", self.trials, MOST_TRIALS).map(|trials| trials as u64);
+        let replications = count("--replications", self.replications, 10_000).unwrap_or(1) as u32;
+        let part = self.shard.as_deref().map_or(Some(Part::WHOLE), |text| part(text, findings));
+        let prices = prices(self.price.as_deref(), findings);
+        let goal = Goal { objectives: objectives?, slo };
+        let seed = options.seed.unwrap_or(42);
+        let sweep = findings.try_all(Sweep::new(space?, goal, method, trials, seed, replications))?;
+        let part = part?;
+        if part != Part::WHOLE && !sweep.can_be_split() {
+            let name = sweep.method.name();
+            findings.add(
+                Diagnostic::new(format!("--shard: {name} chooses by what all earlier trials showed"))
+                    .with_help("use --method grid, random or sobol, or the Python package with Ray"),
+            );
+        }
+        Some(Asked { sweep, part, prices, results: self.results })
+    }
+}
+
+/// Reads `K/N`.
+fn part(text: &str, findings: &mut Findings) -> Option<Part> {
+    let numbers = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    let part = numbers.and_then(|(k, n)| Part::new(k, n));
+    if part.is_none() {
+        findings.add(Diagnostic::new(format!("--shard is \"{text}\"; it must be K/N, such as 2/8")));
+    }
+    part
+}
+
+impl Asked {
+    /// Looks at some trials: when none of them can be run, that is not the trials' fault. Models that are not known are
+    /// downloaded, once.
+    fn look_ahead(&self, variation: &Variation<'_>, hub: &Hub, logger: Logger) -> Result<(), Exit> {
+        let surroundings =
+            Surroundings { hub: Some(hub), cache: hub.cache(), policies: Some(variation.policies) };
+        let space = &self.sweep.space;
+        let mut points = self.sweep.points(0, &BTreeMap::new());
+        points.truncate(SAMPLES as usize);
+        let model = space.dimensions.iter().position(|d| d.names.iter().any(|name| name == "model"));
+        if let Some((model, first)) = model.zip(points.first().cloned()) {
+            let levels = 0..space.dimensions[model].levels.len() as u32;
+            points.extend(levels.map(|level| {
+                let mut point = first.clone();
+                point[model] = level;
+                point
+            }));
+        }
+        let mut told = Vec::new();
+        let mut first_problems = None;
+        let mut any_runs = false;
+        for point in points {
+            let resolved = variation
+                .options(&space.settings(&point))
+                .and_then(|options| resolve::resolve(&options, &surroundings));
+            match resolved {
+                Ok(resolved) => {
+                    any_runs = true;
+                    for warning in resolved.warnings {
+                        if !told.contains(&warning) {
+                            logger.warning(&warning);
+                            told.push(warning);
+                        }
+                    }
+                }
+                Err(problems) => first_problems = first_problems.or(Some(problems)),
+            }
+        }
+        match first_problems {
+            Some(problems) if !any_runs => Err(Exit::Problems(problems)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Shows how far it is, and keeps what is done.
+struct Watch<'a> {
+    bar: Trials,
+    folder: Option<TrialFolder>,
+    sweep: &'a Sweep,
+}
+
+impl Watcher<Exit> for Watch<'_> {
+    fn done(&mut self, trial: &Trial) -> Result<(), Exit> {
+        self.bar.done();
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.add(self.sweep, trial))
+    }
+
+    fn tick(&mut self) -> Result<(), Exit> {
+        self.bar.tick();
+        self.folder.as_mut().map_or(Ok(()), TrialFolder::tick)
+    }
+}

@@ -1,0 +1,115 @@
+//! The folder in which a sweep keeps its trials: written as they come, taken up again after whatever stopped it.
+
+use crate::Exit;
+use crate::logger::Logger;
+use blis::RunOptions;
+use blis::resolve::files;
+use blis_kernel::rng::fnv1a_64;
+use blis_search::rows;
+use blis_search::sweep::Trial;
+use blis_search::{Part, Sweep};
+use blis_store::{Folder, Writer};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Rows wait so long at most until they are on the disk.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An open folder.
+pub(crate) struct TrialFolder {
+    folder: Folder,
+    writer: Writer,
+    written: Instant,
+}
+
+impl TrialFolder {
+    /// Makes the folder, or takes it up again: then the trials that it has already. Damaged files are put aside and told of.
+    ///
+    /// # Errors
+    /// Another sweep is in it, or it cannot be written.
+    pub(crate) fn open(
+        path: &Path,
+        sweep: &Sweep,
+        part: Part,
+        name: &str,
+        base: &Value,
+        logger: Logger,
+    ) -> Result<(Self, Vec<Trial>), Exit> {
+        let folder = Folder::create(path, &rows::experiment(sweep, name, base))?;
+        let contents = folder.read()?;
+        let writer = folder.writer(part)?;
+        for damage in &contents.damaged {
+            let place = folder.set_aside(damage)?;
+            logger.warning(format_args!(
+                "{} is damaged ({}): it is now {}, and its trials are run again",
+                damage.file.display(),
+                damage.reason,
+                place.display()
+            ));
+        }
+        let known = contents.rows.iter().filter_map(|row| rows::trial(sweep, row)).collect();
+        Ok((Self { folder, writer, written: Instant::now() }, known))
+    }
+
+    /// Keeps a trial.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn add(&mut self, sweep: &Sweep, trial: &Trial) -> Result<(), Exit> {
+        self.writer.add(rows::row(sweep, trial))?;
+        self.tick()
+    }
+
+    /// Writes what has waited for long enough.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn tick(&mut self) -> Result<(), Exit> {
+        if self.written.elapsed() >= PATIENCE {
+            self.writer.flush()?;
+            self.written = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Writes the rest, and brings the files into their final form when every part is done.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn close(mut self, sweep: &Sweep) -> Result<(), Exit> {
+        self.writer.flush()?;
+        drop(self.writer);
+        let missing = self.folder.read()?.missing(Part::WHOLE, sweep.trials);
+        if missing.is_empty() {
+            self.folder.finish()?;
+        }
+        Ok(())
+    }
+}
+
+/// What is the same in all trials: the flags that say what is run, and what the files among them hold.
+pub(crate) fn base(words: &[OsString], options: &RunOptions, others: &[&str]) -> Value {
+    let mut flags = Vec::new();
+    let mut words = words.iter().map(|word| word.to_string_lossy()).skip(2);
+    while let Some(word) = words.next() {
+        let name = word.trim_start_matches('-').split('=').next().unwrap_or_default();
+        if !others.contains(&name) {
+            flags.push(word.clone().into_owned());
+        } else if !word.contains('=') {
+            words.next();
+        }
+    }
+    let text = |path: &Path| fs::read(path).ok();
+    let files: serde_json::Map<_, _> = files::inputs(options)
+        .into_iter()
+        .filter_map(|path| {
+            let content = text(&path)?;
+            let checksum = fnv1a_64(&String::from_utf8_lossy(&content));
+            Some((path.display().to_string(), json!(format!("{checksum:016x}"))))
+        })
+        .collect();
+    json!({"flags": flags, "files": files})
+}
