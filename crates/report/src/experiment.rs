@@ -7,11 +7,13 @@ use std::cmp::Ordering;
 use std::fmt::{Result, Write};
 use std::path::Path;
 
-/// Longest part of a definition on one line, characters.
-const ONE_LINE: usize = 60;
+/// Width of what is not a word of its own, characters.
+const WIDTH: usize = 100;
+/// Blanks between the columns of a table.
+const GAP: usize = 3;
 
 /// An experiment as it is shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Shown<'a> {
     /// Its folder.
     pub path: &'a Path,
@@ -21,6 +23,10 @@ pub struct Shown<'a> {
     pub contents: &'a Contents,
     /// How many of them.
     pub limit: usize,
+    /// Which columns; without, all of them, and in a table for people those that matter most.
+    pub columns: Option<Vec<usize>>,
+    /// The column that the rows are in order of.
+    pub sorted_by: Option<usize>,
 }
 
 /// Rows by a column, those without a value last; equal ones stay as they were.
@@ -61,50 +67,79 @@ impl Shown<'_> {
             writeln!(out, "\nasked")?;
             let width = asked.iter().map(|(path, _)| path.chars().count()).max().unwrap_or_default();
             for (path, value) in asked {
-                writeln!(out, "  {path:width$}  {value}")?;
+                let line = format!("  {path:width$}  {value}");
+                writeln!(out, "{}", line.trim_end())?;
             }
         }
-        writeln!(out)?;
+        if !columns.is_empty() {
+            writeln!(out)?;
+        }
         for (role, plural) in [(Role::Setting, "settings"), (Role::Figure, "figures"), (Role::Note, "notes")]
         {
-            let of_role = columns.iter().filter(|column| column.role == role);
-            let named: Vec<_> =
-                of_role.map(|column| format!("{} ({})", column.name, column.kind.name())).collect();
-            if !named.is_empty() {
-                writeln!(out, "{plural}: {}", named.join(", "))?;
+            for kind in [Kind::Flag, Kind::Integer, Kind::Real, Kind::Text] {
+                let those = columns.iter().filter(|column| column.role == role && column.kind == kind);
+                let names: Vec<_> = those.map(|column| column.name.clone()).collect();
+                write_list(out, &format!("{plural} ({}):", kind.name()), &names)?;
             }
         }
-        if !rows.is_empty() {
-            self.write_rows(out, columns)?;
+        if rows.is_empty() { Ok(()) } else { self.write_rows(out) }
+    }
+
+    fn write_rows(&self, out: &mut String) -> Result {
+        let (columns, rows) = (&self.experiment.columns, &self.contents.rows);
+        let is_same = |column: usize| rows.iter().all(|row| row.values[column] == rows[0].values[column]);
+        let (same, varied): (Vec<usize>, Vec<usize>) =
+            (0..columns.len()).partition(|&column| rows.len() > 1 && is_same(column));
+        let shown_columns = if let Some(columns) = &self.columns {
+            columns.clone()
+        } else {
+            let told = same.into_iter().filter(|&column| rows[0].values[column] != Value::Empty);
+            let told =
+                told.map(|column| format!("{} {}", columns[column].name, shown(&rows[0].values[column])));
+            write_list(out, "the same in all:", &told.collect::<Vec<_>>())?;
+            self.what_matters(&varied)
+        };
+        if self.limit > 0 {
+            let mut header = vec!["trial"];
+            header.extend(shown_columns.iter().map(|&column| columns[column].name.as_str()));
+            let rows: Vec<_> = self.rows(&shown_columns).collect();
+            write!(out, "\n{}", fields_table(&header, rows.iter().map(Vec::as_slice)))?;
+        }
+        let more_rows = rows.len().saturating_sub(self.limit);
+        if more_rows > 0 {
+            writeln!(out, "and {}: --limit", counted(more_rows, "trial"))?;
+        }
+        let more_columns = varied.iter().filter(|column| !shown_columns.contains(column)).count();
+        if more_columns > 0 && self.columns.is_none() {
+            writeln!(out, "and {}: --columns names some, or all", counted(more_columns, "column"))?;
         }
         Ok(())
     }
 
-    fn write_rows(&self, out: &mut String, columns: &[Column]) -> Result {
-        let rows = &self.contents.rows;
-        let is_same = |column: usize| rows.iter().all(|row| row.values[column] == rows[0].values[column]);
-        let (same, varied): (Vec<usize>, Vec<usize>) =
-            (0..columns.len()).partition(|&column| rows.len() > 1 && is_same(column));
-        let told: Vec<_> = same
-            .into_iter()
-            .map(|column| (&columns[column].name, &rows[0].values[column]))
-            .filter(|(_, value)| **value != Value::Empty)
-            .map(|(name, value)| format!("{name} {}", shown(value)))
-            .collect();
-        if !told.is_empty() {
-            writeln!(out, "the same in all: {}", told.join(", "))?;
-        }
-        if self.limit > 0 {
-            let mut header = vec!["trial"];
-            header.extend(varied.iter().map(|&column| columns[column].name.as_str()));
-            let rows: Vec<_> = self.rows(&varied).collect();
-            write!(out, "\n{}", fields_table(&header, rows.iter().map(Vec::as_slice)))?;
-        }
-        match rows.len().saturating_sub(self.limit) {
-            0 => Ok(()),
-            1 => writeln!(out, "and 1 more"),
-            more => writeln!(out, "and {more} more"),
-        }
+    /// Of these columns the settings, the one of the order, the objectives, and of the others as many as there is room for.
+    fn what_matters(&self, columns: &[usize]) -> Vec<usize> {
+        let Experiment { columns: all, definition, .. } = self.experiment;
+        let objectives = definition["objectives"].as_array().map_or(&[][..], Vec::as_slice);
+        let is_objective = |name: &str| objectives.iter().any(|objective| objective["figure"] == name);
+        let rank = |&column: &usize| match all[column].role {
+            _ if self.sorted_by == Some(column) => 0,
+            Role::Setting => 0,
+            Role::Figure if is_objective(&all[column].name) => 0,
+            Role::Note => 1,
+            Role::Figure => 2,
+        };
+        let mut ranked = columns.to_vec();
+        ranked.sort_by_key(rank);
+        let mut width = "trial".len() + GAP;
+        let has_room = |column: &usize| {
+            let rows = self.contents.rows.iter().take(self.limit);
+            let widths = rows.map(|row| shown(&row.values[*column]).chars().count());
+            width += GAP + widths.chain([all[*column].name.chars().count()]).max().unwrap_or_default();
+            rank(column) == 0 || width <= WIDTH
+        };
+        let mut chosen: Vec<usize> = ranked.into_iter().take_while(has_room).collect();
+        chosen.sort_unstable();
+        chosen
     }
 
     /// The rows to show with these columns, each with its trial first.
@@ -115,13 +150,17 @@ impl Shown<'_> {
         })
     }
 
-    fn all_rows(&self) -> Vec<Vec<Value>> {
-        self.rows(&(0..self.experiment.columns.len()).collect::<Vec<_>>()).collect()
+    /// The columns and rows for programs.
+    fn fields(&self) -> (Vec<&Column>, Vec<Vec<Value>>) {
+        let all = &self.experiment.columns;
+        let chosen = self.columns.clone().unwrap_or_else(|| (0..all.len()).collect());
+        (chosen.iter().map(|&column| &all[column]).collect(), self.rows(&chosen).collect())
     }
 
     /// The same as one JSON document.
     pub fn document(&self) -> String {
-        let Experiment { name, command, version, trials, columns, definition } = self.experiment;
+        let Experiment { name, command, version, trials, definition, .. } = self.experiment;
+        let (columns, rows) = self.fields();
         let trial = json!({"name": "trial", "kind": Kind::Integer.name(), "role": "trial"});
         let column = |column: &Column| json!({"name": column.name, "kind": column.kind.name(), "role": column.role.name()});
         let damaged = self.contents.damaged.iter().map(|damage| {
@@ -140,21 +179,38 @@ impl Shown<'_> {
             "trials": self.contents.rows.len(),
             "damaged": damaged.collect::<Json>(),
             "definition": definition,
-            "columns": std::iter::once(trial).chain(columns.iter().map(column)).collect::<Json>(),
+            "columns": std::iter::once(trial).chain(columns.into_iter().map(column)).collect::<Json>(),
         });
         let mut text = format!("{head:#}");
         text.truncate(text.trim_end_matches(['\n', '}']).len());
-        let rows = self.all_rows();
         text + &format!(",\n  \"rows\": {}\n}}\n", json_rows(rows.iter().map(Vec::as_slice)))
     }
 
     /// The rows alone as CSV.
     pub fn csv(&self) -> String {
-        let mut header = vec!["trial"];
-        header.extend(self.experiment.columns.iter().map(|column| column.name.as_str()));
-        let rows = self.all_rows();
+        let (columns, rows) = self.fields();
+        let header: Vec<_> =
+            std::iter::once("trial").chain(columns.iter().map(|column| column.name.as_str())).collect();
         fields_csv(&header, rows.iter().map(Vec::as_slice))
     }
+}
+
+fn counted(more: usize, what: &str) -> String {
+    if more == 1 { format!("1 more {what}") } else { format!("{more} more {what}s") }
+}
+
+/// Items behind a heading, on as many lines as they need; nothing without items.
+fn write_list(out: &mut String, heading: &str, items: &[String]) -> Result {
+    let Some((last, first)) = items.split_last() else { return Ok(()) };
+    let mut line = heading.to_owned();
+    for item in first.iter().map(|item| format!("{item},")).chain([last.clone()]) {
+        if line.chars().count() + 1 + item.chars().count() > WIDTH {
+            writeln!(out, "{line}")?;
+            " ".clone_into(&mut line);
+        }
+        line = line + " " + &item;
+    }
+    writeln!(out, "{line}")
 }
 
 fn of_planned(trials: u64, planned: Option<u64>) -> String {
@@ -180,20 +236,24 @@ fn write_damage(out: &mut String, damaged: &[Damage]) -> Result {
 
 /// The parts of a definition that fit on a line, with their paths.
 fn flatten(path: &str, json: &Json, out: &mut Vec<(String, String)>) {
-    let line = match json {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let word = |json: &Json| json.as_str().map_or_else(|| json.to_string(), str::to_owned);
     let within = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    let is_short = line.chars().count() <= ONE_LINE;
+    let is_short = json.to_string().chars().count() <= WIDTH;
     match json {
+        // Nothing was asked there.
+        Json::Object(fields) if fields.is_empty() => {}
+        Json::Array(items) if items.is_empty() => {}
         Json::Object(fields) if path.is_empty() || !is_short => {
             fields.iter().for_each(|(key, value)| flatten(&within(key), value, out));
+        }
+        // Words of a command line, names, numbers.
+        Json::Array(items) if !items.iter().any(|item| item.is_array() || item.is_object()) => {
+            out.push((path.to_owned(), items.iter().map(word).collect::<Vec<_>>().join(" ")));
         }
         Json::Array(items) if !is_short => {
             items.iter().enumerate().for_each(|(i, item)| flatten(&format!("{path}[{i}]"), item, out));
         }
-        _ => out.push((path.to_owned(), line)),
+        other => out.push((path.to_owned(), word(other))),
     }
 }
 

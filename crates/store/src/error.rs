@@ -160,6 +160,9 @@ impl Error {
                 "free some space and give the same command once more: it goes on from there"
             }
             Error::NotWritable { .. } => "allow writing there and give the same command once more",
+            Error::Io { doing: "locked", .. } => {
+                "give a folder on a disk that has locks; rows of several machines can be copied together afterwards"
+            }
             Error::BadColumns(_)
             | Error::BadRow { .. }
             | Error::Sql { .. }

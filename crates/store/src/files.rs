@@ -90,6 +90,8 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
 /// Makes the names in a folder safe, as far as the system knows how to.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), Error> {
     if cfg!(unix) {
+        // The parent of a bare name is written as nothing.
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         return synced.map_err(|error| Error::writing(folder, error));
     }

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::folder::{Folder, Scan};
 use crate::writer::MOST_ROWS;
-use crate::{files, shard};
+use crate::{files, index, shard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 
@@ -25,6 +25,8 @@ impl Folder {
         let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
         lock.lock().map_err(failed)?;
         files::sweep_up(&self.path, STEM)?;
+        // Of an index that is being written at this moment nothing is lost but the copy.
+        files::sweep_up(&self.path, index::STEM)?;
 
         let Scan { shards, mut damaged } = self.scan(Some(&self.experiment.columns))?;
         let old: BTreeMap<String, String> =

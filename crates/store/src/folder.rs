@@ -95,6 +95,8 @@ impl Folder {
         let file = path.join(experiment::FILE);
         let rows = path.join(ROWS);
         fs::create_dir_all(&rows).map_err(|error| Error::writing(&rows, error))?;
+        // The folder's own name is safe too then. Where its parent may not be read, that is left to the system.
+        let _ = path.parent().map(files::sync_folder);
         if !file.exists() {
             files::write_new(path, "experiment", &file, &experiment.to_file())?;
         }
@@ -244,7 +246,11 @@ impl Folder {
             }
             place = self.path.join(format!("{name}.{number}.damaged"));
         }
-        fs::rename(&damage.file, &place).map_err(|error| Error::writing(&damage.file, error))?;
+        match fs::rename(&damage.file, &place) {
+            // Another process was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(place),
+            renamed => renamed.map_err(|error| Error::writing(&damage.file, error))?,
+        }
         files::sync_folder(&self.path)?;
         files::sync_folder(&self.rows_path())?;
         Ok(place)

@@ -27,6 +27,8 @@ use twox_hash::XxHash3_128;
 
 /// Name of the file.
 const FILE: &str = "index.sqlite";
+/// How the names of its files begin that are not in place yet.
+pub(crate) const STEM: &str = "index";
 
 /// Tables to be asked in SQL.
 #[derive(Debug)]
@@ -70,7 +72,7 @@ impl Folder {
         })?;
         let bytes = connection.serialize(MAIN_DB).map(|bytes| stamped(bytes.to_vec()));
         let bytes = bytes.map_err(|error| unexpected(&file, &error))?;
-        let written = files::write(&self.path, "index", &file, &bytes);
+        let written = files::write(&self.path, STEM, &file, &bytes);
         let note = damage.or_else(|| Some(format!("the index is not kept: {}", written.err()?)));
         restrict(&connection).map_err(|error| unexpected(&file, &error))?;
         Ok(Index { connection, note })

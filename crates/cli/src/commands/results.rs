@@ -13,6 +13,8 @@ use std::path::PathBuf;
 
 /// Where commands keep results unless they are told otherwise.
 const ROOT: &str = "blis-results";
+/// The column that every experiment has.
+const TRIAL: &str = "trial";
 /// Rows of a table, unless more are asked for.
 const DEFAULT_LIMIT: usize = 20;
 
@@ -49,6 +51,10 @@ struct ShowArgs {
     /// Most rows to show [default: 20 in a table, all as json or csv]
     #[arg(long, value_name = "INT")]
     limit: Option<Typed<i64>>,
+    /// Columns to show, separated by commas, or all [default: in a table the settings, the objectives and what else there is
+    /// room for, otherwise all]
+    #[arg(long, value_name = "LIST")]
+    columns: Option<String>,
     /// Column that orders the rows [default: trial]
     #[arg(long, value_name = "COLUMN")]
     sort_by: Option<String>,
@@ -125,14 +131,22 @@ fn show(args: ShowArgs, mut findings: Findings) -> Result<(), Exit> {
     findings.check()?;
     let folder = Folder::open(&args.folder)?;
     let columns = &folder.experiment().columns;
-    let sort_by = text(args.sort_by).filter(|name| name != "trial");
-    let sort_by = sort_by.map(|name| {
-        columns.iter().position(|column| column.name == name).ok_or_else(|| {
-            let known = columns.iter().map(|column| column.name.as_str()).chain(["trial"]);
-            unknown_name("column", &name, known)
-        })
-    });
-    let sort_by = sort_by.transpose()?;
+    let mut findings = Findings::default();
+    let mut place = |name: &str| {
+        let place = columns.iter().position(|column| column.name == name);
+        if place.is_none() {
+            findings.add(unknown_name("column", name, columns.iter().map(|column| column.name.as_str())));
+        }
+        place
+    };
+    let sort_by = text(args.sort_by).filter(|name| name != TRIAL).and_then(|name| place(&name));
+    let chosen = match text(args.columns).as_deref() {
+        None => None,
+        Some("all") => Some((0..columns.len()).collect()),
+        // The trial is always shown.
+        Some(names) => Some(names.split(',').filter(|&name| name != TRIAL).filter_map(place).collect()),
+    };
+    findings.check()?;
     let mut contents = folder.read()?;
     match sort_by {
         Some(column) => sort_rows(&mut contents, column, args.descending),
@@ -141,7 +155,14 @@ fn show(args: ShowArgs, mut findings: Findings) -> Result<(), Exit> {
     }
     let default_limit = if format == Format::Table { DEFAULT_LIMIT } else { usize::MAX };
     let limit = limit.map_or(default_limit, |limit| limit as usize);
-    let shown = Shown { path: folder.path(), experiment: folder.experiment(), contents: &contents, limit };
+    let shown = Shown {
+        path: folder.path(),
+        experiment: folder.experiment(),
+        contents: &contents,
+        limit,
+        columns: chosen,
+        sorted_by: sort_by,
+    };
     Ok(printer::result(&match format {
         Format::Table => shown.text(),
         Format::Json => shown.document(),

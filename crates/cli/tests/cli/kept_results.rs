@@ -106,34 +106,51 @@ fn an_experiment_is_shown_with_what_was_asked_and_what_was_found() {
 6 of 6 trials are there
 
 asked
-  seed                    42
-  workload.rate           20
-  workload.num_requests   1000
-  workload.prompt_tokens  512
-  workload.output_tokens  128
-  objectives              [{\"figure\":\"ttft_p99_ms\",\"direction\":\"lower\"}]
+  seed        42
+  workload    {\"rate\":20,\"num_requests\":1000,\"prompt_tokens\":512,\"output_tokens\":128}
+  objectives  [{\"figure\":\"ttft_p99_ms\",\"direction\":\"lower\"}]
 
-settings: hardware (text), tp (integer), chunked_prefill (flag)
-figures: ttft_p99_ms (real), completed (integer)
-notes: failure (text)
+settings (flag): chunked_prefill
+settings (integer): tp
+settings (text): hardware
+figures (integer): completed
+figures (real): ttft_p99_ms
+notes (text): failure
 the same in all: hardware H100
 
- trial   tp   chunked_prefill   ttft_p99_ms   completed   failure
-──────────────────────────────────────────────────────────────────────────────────────────────────────────
-     0    1             false       333.333        1000
-     1    1              true           250        1000
-     2    2             false                             the model, with its KV cache, needs more memory
-     3    2              true       166.667        1000
-     4    4             false       142.857        1000
-     5    4              true           125        1000
+ trial   tp   chunked_prefill   ttft_p99_ms   failure
+──────────────────────────────────────────────────────────────────────────────────────────────
+     0    1             false       333.333
+     1    1              true           250
+     2    2             false                 the model, with its KV cache, needs more memory
+     3    2              true       166.667
+     4    4             false       142.857
+     5    4              true           125
+and 1 more column: --columns names some, or all
 "
+    );
+    let all = shown(&folder, &["show", "@", "--columns", "all", "--limit", "1"]);
+    assert!(
+        all.ends_with(
+            "
+ trial   hardware   tp   chunked_prefill   ttft_p99_ms   completed   failure
+─────────────────────────────────────────────────────────────────────────────
+     0   H100        1             false       333.333        1000
+and 5 more trials: --limit
+"
+        ),
+        "{all}"
+    );
+    assert_eq!(
+        shown(&folder, &["show", "@", "--columns", "completed,tp", "--limit", "1", "--format", "csv"]),
+        "trial,completed,tp\n0,1000,1\n"
     );
     let best = shown(&folder, &["show", "@", "--sort-by", "ttft_p99_ms", "--limit", "2"]);
     let (_, best) = best.split_once("─\n").expect("a table");
     let trials: Vec<_> =
         best.lines().map(|line| line.split_whitespace().next().unwrap_or_default()).collect();
-    assert_eq!(trials, ["5", "4", "and"]);
-    assert!(best.ends_with("and 4 more\n"), "{best}");
+    assert_eq!(trials[..2], ["5", "4"]);
+    assert!(best.contains("\nand 4 more trials: --limit\n"), "{best}");
     let csv = shown(&folder, &["show", "@", "--sort-by=ttft_p99_ms", "--descending", "--format", "csv"]);
     assert_eq!(
         csv,
@@ -154,8 +171,11 @@ the same in all: hardware H100
     assert_eq!(document["columns"][4]["name"], "ttft_p99_ms");
     let words = format!("results show {} --sort-by ttft_p9_ms --limit -1 --format xml", folder.display());
     refused(&words, &["--limit is -1", "\"xml\""]);
-    let words = format!("results show {} --sort-by ttft_p9_ms", folder.display());
-    refused(&words, &["unknown column \"ttft_p9_ms\"", "did you mean \"ttft_p99_ms\"?"]);
+    let words = format!("results show {} --sort-by ttft_p9_ms --columns tp,dp", folder.display());
+    refused(
+        &words,
+        &["unknown column \"ttft_p9_ms\"", "did you mean \"ttft_p99_ms\"?", "unknown column \"dp\""],
+    );
 }
 
 #[test]

@@ -129,6 +129,39 @@ fn a_folder_is_finished_only_when_every_planned_trial_is_there() {
     assert_eq!(folder.read().expect("readable").rows, (0..4).map(row).collect::<Vec<_>>());
 }
 
+/// What many machines do that share no disk.
+#[test]
+fn folders_of_several_machines_are_copied_together() {
+    let paths = [fresh("machine-1"), fresh("machine-2")];
+    for (index, path) in (1..).zip(&paths) {
+        let folder = Folder::create(path, &experiment(Some(9))).expect("a new folder");
+        let part = Part::new(index, 2).expect("a part");
+        let mut writer = folder.writer(part).expect("a writer");
+        for trial in folder.read().expect("readable").missing(part, 9) {
+            writer.add(row(trial)).expect("a row that fits");
+            writer.flush().expect("room");
+        }
+        assert!(matches!(folder.finish(), Err(Error::Incomplete { .. })));
+    }
+    for (name, bytes) in shards(&paths[1]) {
+        let copy = paths[0].join("rows").join(name);
+        assert!(!copy.exists(), "files of two parts have different names");
+        std::fs::write(copy, bytes).expect("room");
+    }
+    let folder = Folder::open(&paths[0]).expect("a folder");
+    folder.finish().expect("complete");
+
+    let whole = fresh("one-machine");
+    let alone = Folder::create(&whole, &experiment(Some(9))).expect("a new folder");
+    let mut writer = alone.writer(Part::WHOLE).expect("a writer");
+    for trial in 0..9 {
+        writer.add(row(trial)).expect("a row that fits");
+    }
+    writer.flush().expect("room");
+    alone.finish().expect("complete");
+    assert_eq!(shards(&paths[0]), shards(&whole));
+}
+
 #[test]
 fn many_rows_go_into_several_files_in_order() {
     let path = fresh("many-rows");
