@@ -271,5 +271,5 @@ fn what_makes_no_sense_is_refused() {
         &format!("{SWEEP} --set rate=0.5..9 --objective ttft_p99_ms --method tpe --shard 1/2"),
         &["tpe chooses by what all earlier trials showed"],
     );
-    refused("sweep --set tp=1,2", &["--model is required"]);
+    refused("sweep --set tp=1,2", &["--model is missing"]);
 }
