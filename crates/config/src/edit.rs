@@ -5,11 +5,11 @@
 //! changed, so that messages about it do too.
 
 use crate::diagnostic::{Diagnostic, unknown_name};
-use crate::options::{RunOptions, Traffic};
+use crate::options::{RunOptions, Traffic, WorkloadOptions};
 use crate::yaml;
 use serde_json::{Map, Value};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Flags of files whose settings can be changed.
 pub const FILES: [&str; 7] = [
@@ -40,14 +40,7 @@ pub fn set_in_file(options: &mut RunOptions, name: &str, value: &str) -> Result<
         return Err(Diagnostic::new(problem));
     };
     let file_name = path.display().to_string();
-    let text = match options.texts.get(&path) {
-        Some(text) => text.clone(),
-        None => fs::read_to_string(&path)
-            .map_err(|error| Diagnostic::new(format!("--{flag}: cannot read {file_name}: {error}")))?,
-    };
-    // Whatever else is wrong with the file its own reader tells, and better.
-    let mut root: Value =
-        yaml::from_str(&text, &file_name).map_err(|mut problems| problems.swap_remove(0))?;
+    let mut root = read(options, flag, &path)?;
     let value: Value = yaml::from_str(value, name).map_err(|mut problems| problems.swap_remove(0))?;
     let shown = value.clone();
     let place = place(&mut root, keys).map_err(|problem| {
@@ -62,6 +55,33 @@ pub fn set_in_file(options: &mut RunOptions, name: &str, value: &str) -> Result<
     };
     give_text(options, flag, PathBuf::from(named), yaml::to_string(&root));
     Ok(())
+}
+
+/// The rate at which a workload file's clients send requests together, per second: `None` when it says none, or when nothing
+/// in it depends on that.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn aggregate_rate(options: &RunOptions) -> Result<Option<f64>, Diagnostic> {
+    let Traffic::Synthesised(WorkloadOptions { spec: Some(path), .. }) = &options.traffic else {
+        return Ok(None);
+    };
+    let root = read(options, "workload-spec", path)?;
+    let shares = ["clients", "cohorts"].into_iter().filter_map(|key| root[key].as_array()).flatten();
+    let any_share = shares.into_iter().any(|client| !client["rate_fraction"].is_null());
+    Ok(root["aggregate_rate"].as_f64().filter(|rate| any_share && *rate > 0.0))
+}
+
+/// A file as a tree of values.
+fn read(options: &RunOptions, flag: &str, path: &Path) -> Result<Value, Diagnostic> {
+    let file_name = path.display().to_string();
+    let text = match options.texts.get(path) {
+        Some(text) => text.clone(),
+        None => fs::read_to_string(path)
+            .map_err(|error| Diagnostic::new(format!("--{flag}: cannot read {file_name}: {error}")))?,
+    };
+    // Whatever else is wrong with the file its own reader tells, and better.
+    yaml::from_str(&text, &file_name).map_err(|mut problems| problems.swap_remove(0))
 }
 
 /// Gives a file as a text, under a name for messages. A flag that names no such file is ignored.
@@ -143,6 +163,18 @@ mod tests {
         assert_eq!(root["routing"]["scorers"][0]["weight"], 2.5);
         assert_eq!(root["routing"]["scorers"][0]["name"], "queue-depth");
         assert_eq!(root["autoscaler"]["min_replicas"], 3);
+    }
+
+    #[test]
+    fn a_workload_has_a_rate_where_its_clients_share_one() {
+        let rate = |text: &str| {
+            let mut options = RunOptions::default();
+            give_text(&mut options, "workload-spec", "w.yaml".into(), text.into());
+            aggregate_rate(&options).unwrap()
+        };
+        assert_eq!(rate("aggregate_rate: 12\nclients: [{rate_fraction: 1}]\n"), Some(12.0));
+        assert_eq!(rate("aggregate_rate: 12\nclients: [{concurrency: 3}]\n"), None);
+        assert_eq!(rate("clients: [{rate_fraction: 1}]\n"), None);
     }
 
     #[test]

@@ -10,10 +10,12 @@ use std::fmt::{Result, Write};
 pub struct Choice {
     /// What it is called, such as `H100, TP 1`.
     pub name: String,
-    /// GPUs per instance.
-    pub gpus_per_instance: u32,
-    /// What a GPU costs per hour, if that is known.
-    pub price_per_gpu_hour: Option<f64>,
+    /// GPUs of the answer.
+    pub gpus: Option<u32>,
+    /// What they cost per hour, if that is known.
+    pub cost_per_hour: Option<f64>,
+    /// How its instances are split, such as `3 prefill, 9 decode`; empty when they are not.
+    pub split: String,
     /// What was found.
     pub answer: Answer,
 }
@@ -37,29 +39,18 @@ impl Choice {
     fn instances(&self) -> Option<u32> {
         self.answer.best.as_ref().map(|best| best.trial.instances)
     }
-
-    /// GPUs of the answer.
-    pub fn gpus(&self) -> Option<u32> {
-        self.instances().map(|instances| instances * self.gpus_per_instance)
-    }
-
-    /// What they cost per hour.
-    pub fn cost_per_hour(&self) -> Option<f64> {
-        Some(f64::from(self.gpus()?) * self.price_per_gpu_hour?)
-    }
 }
 
 /// The choices from the best to the worst: by cost where all have a price, else by GPUs, or by rate; those without an
 /// answer come last.
 pub fn ranked(mut choices: Vec<Choice>, question: Question) -> Vec<Choice> {
-    let all_priced = choices.iter().all(|choice| choice.price_per_gpu_hour.is_some());
+    let answered = || choices.iter().filter(|choice| choice.answer.best.is_some());
+    let all_priced = answered().all(|choice| choice.cost_per_hour.is_some());
     let key = |choice: &Choice| match (&choice.answer.best, question) {
         (None, _) => f64::INFINITY,
         (Some(best), Question::Rate { .. }) => -best.trial.rate,
-        (Some(_), Question::Instances { .. }) if all_priced => {
-            choice.cost_per_hour().unwrap_or(f64::INFINITY)
-        }
-        (Some(_), Question::Instances { .. }) => f64::from(choice.gpus().unwrap_or(u32::MAX)),
+        (Some(_), Question::Instances { .. }) if all_priced => choice.cost_per_hour.unwrap_or(f64::INFINITY),
+        (Some(_), Question::Instances { .. }) => f64::from(choice.gpus.unwrap_or(u32::MAX)),
     };
     choices.sort_by(|a, b| key(a).total_cmp(&key(b)).then_with(|| a.name.cmp(&b.name)));
     choices
@@ -87,7 +78,7 @@ fn write_text(out: &mut String, choices: &[Choice], slo: &Slo, question: Questio
         },
     }
     let mut header = vec!["choice", "instances", "GPUs", "requests/s"];
-    let priced = choices.iter().any(|choice| choice.price_per_gpu_hour.is_some());
+    let priced = choices.iter().any(|choice| choice.cost_per_hour.is_some());
     if priced {
         header.push("cost/h");
     }
@@ -103,15 +94,16 @@ fn write_text(out: &mut String, choices: &[Choice], slo: &Slo, question: Questio
 
 fn write_answer(out: &mut String, choice: &Choice, best: &Replications, slo: &Slo, terms: &str) -> Result {
     let (instances, rate) = (best.trial.instances, best.trial.rate);
-    let gpus = choice.gpus().unwrap_or_default();
+    let gpus = choice.gpus.unwrap_or_default();
     let plural =
         |count: u32, word: &str| if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") };
     writeln!(
         out,
-        "{} of {} ({}) serve {rate} requests/s with {terms}.",
+        "{} of {} ({}{}) serve {rate} requests/s with {terms}.",
         plural(instances, "instance"),
         choice.name,
-        plural(gpus, "GPU")
+        plural(gpus, "GPU"),
+        if choice.split.is_empty() { String::new() } else { format!("; {}", choice.split) }
     )?;
     writeln!(
         out,
@@ -135,11 +127,11 @@ fn row(choice: &Choice, slo: &Slo, priced: bool) -> Vec<String> {
     let mut row = vec![
         choice.name.clone(),
         choice.instances().map_or_else(dash, |instances| instances.to_string()),
-        choice.gpus().map_or_else(dash, |gpus| gpus.to_string()),
+        choice.gpus.map_or_else(dash, |gpus| gpus.to_string()),
         best.map_or_else(dash, |best| best.trial.rate.to_string()),
     ];
     if priced {
-        row.push(choice.cost_per_hour().map_or_else(dash, |cost| format!("{cost:.2}")));
+        row.push(choice.cost_per_hour.map_or_else(dash, |cost| format!("{cost:.2}")));
     }
     row.push(best.map_or_else(dash, |best| figures(slo, &best.worst_ms())));
     row.push(choice.answer.below.as_ref().map_or_else(dash, |below| missed(below, slo)));
@@ -189,11 +181,11 @@ pub fn plan_document(choices: &[Choice], slo: &Slo, question: Question) -> Strin
 
 fn write_choice(o: &mut Object<'_>, choice: &Choice, slo: &Slo) {
     o.field("name", &choice.name);
-    o.field("gpus_per_instance", choice.gpus_per_instance);
-    if let Some(gpus) = choice.gpus() {
+    o.text_unless_empty("split", &choice.split);
+    if let Some(gpus) = choice.gpus {
         o.field("gpus", gpus);
     }
-    if let Some(cost) = choice.cost_per_hour() {
+    if let Some(cost) = choice.cost_per_hour {
         o.field("cost_per_hour", cost);
     }
     for (key, tried) in [("best", &choice.answer.best), ("one_step_less", &choice.answer.below)] {

@@ -100,10 +100,11 @@ pub fn fewest_instances(
     effort: Effort,
 ) -> Result<Answer, Vec<Diagnostic>> {
     let mut search = Search::new(subject, slo, effort);
-    let alone = search.overload(1, rate)?;
+    let least = subject.least_instances();
+    let alone = search.overload(least, rate)? / f64::from(least);
     let guess = (rate / alone.max(f64::MIN_POSITIVE)).ceil().clamp(1.0, f64::from(effort.most_instances));
     let trial_at = move |n: i64, seed| Trial { instances: n as u32, rate, seed, requests: 0 };
-    search.find(guess as i64, 1..=i64::from(effort.most_instances), &trial_at)
+    search.find(guess as i64, i64::from(least)..=i64::from(effort.most_instances), &trial_at)
 }
 
 /// The highest rate, requests per second, that so many instances serve within the SLO, in steps of 2 %.

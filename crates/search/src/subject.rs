@@ -2,7 +2,7 @@
 
 use crate::slo::Slo;
 use blis_config::options::Traffic;
-use blis_config::{Diagnostic, RunOptions, Surroundings, resolve};
+use blis_config::{Diagnostic, RunOptions, Surroundings, edit, resolve};
 use blis_metrics::{Outcome, RunEnding};
 use blis_policy::Registry;
 use std::path::Path;
@@ -62,6 +62,11 @@ impl Measured {
 
 /// Something of which trials can be made. The same trial gives the same measurement.
 pub trait Subject: Sync {
+    /// Fewest instances with which it works.
+    fn least_instances(&self) -> u32 {
+        1
+    }
+
     /// Makes one.
     ///
     /// # Errors
@@ -78,17 +83,62 @@ pub struct Configuration<'a> {
     pub cache: Option<&'a Path>,
     /// Policies.
     pub policies: &'a Registry,
+    /// Which part of the instances processes prompts, and which generates answers; `None` = all do both.
+    pub split: Option<Split>,
+}
+
+/// Prefill instances to decode instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// So many parts process prompts.
+    pub prefill: u32,
+    /// So many generate answers.
+    pub decode: u32,
+}
+
+impl Split {
+    /// How many of so many instances process prompts: its share, rounded, and at least one of either kind.
+    pub fn prefill_of(self, instances: u32) -> u32 {
+        let (all, parts) = (f64::from(instances), f64::from(self.prefill) + f64::from(self.decode));
+        let share = libm::rint(all * f64::from(self.prefill) / parts) as u32;
+        share.clamp(1, instances.saturating_sub(1).max(1))
+    }
+}
+
+impl Configuration<'_> {
+    /// The options with so many instances.
+    pub fn with_instances(&self, instances: u32) -> RunOptions {
+        let mut options = self.options.clone();
+        options.num_instances = Some(i64::from(instances));
+        if let Some(split) = self.split {
+            let prefill = split.prefill_of(instances);
+            options.pools.prefill_instances = Some(i64::from(prefill));
+            options.pools.decode_instances = Some(i64::from(instances) - i64::from(prefill));
+            options.pools.decider.get_or_insert_with(|| "always".to_owned());
+        }
+        options
+    }
 }
 
 impl Subject for Configuration<'_> {
+    fn least_instances(&self) -> u32 {
+        if self.split.is_some() { 2 } else { 1 }
+    }
+
     fn measure(&self, trial: &Trial, slo: &Slo) -> Result<Measured, Vec<Diagnostic>> {
-        let mut options = self.options.clone();
-        options.num_instances = Some(i64::from(trial.instances));
+        let mut options = self.with_instances(trial.instances);
         options.seed = Some(trial.seed);
         options.per_request = slo.needs_requests();
+        let mut has_file = false;
         if let Traffic::Synthesised(workload) = &mut options.traffic {
-            workload.rate = Some(trial.rate);
+            has_file = workload.spec.is_some();
+            workload.rate = Some(trial.rate).filter(|_| !has_file);
             workload.num_requests = Some(trial.requests as i64);
+        }
+        if has_file {
+            let rate = trial.rate.to_string();
+            edit::set_in_file(&mut options, "workload-spec.aggregate_rate", &rate)
+                .map_err(|problem| vec![problem])?;
         }
         let surroundings = Surroundings { hub: None, cache: self.cache, policies: Some(self.policies) };
         let resolved = resolve(&options, &surroundings)?;

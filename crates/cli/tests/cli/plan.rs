@@ -1,6 +1,6 @@
 //! `blis plan`: how many instances, what rate, with what.
 
-use crate::support::{command, refused, succeeded};
+use crate::support::{command, directory, refused, succeeded};
 use serde_json::Value;
 
 const MODEL: &str = "--model meta-llama/llama-3.1-8b-instruct --workload chatbot";
@@ -88,7 +88,7 @@ fn everything_wrong_with_a_question_is_told_at_once() {
             "\"ttft_p99<200\": the limit must be a duration",
             "\"p50<1s\": there is no statistic",
             "--price: \"H100\" must be GPU=PRICE",
-            "--try tp must be FLAG=VALUE",
+            "--try tp: must be NAME=VALUES",
             "--replications is 0; it must be from 1 to 10000",
         ],
     );
@@ -97,4 +97,57 @@ fn everything_wrong_with_a_question_is_told_at_once() {
         &["unknown flag --no-such-flag"],
     );
     refused(&format!("plan {MODEL} --rate 5"), &["--slo is required"]);
+}
+
+/// With prefill and decode instances apart the answer says how many of each, and a run with these meets the SLO.
+#[test]
+fn instances_are_split_as_asked() {
+    let plan =
+        planned("--rate 60 --slo e2e_p99<20s,itl_p99<30ms --replications 4 --try pd-split=none,1:1,1:2");
+    let choices = plan["choices"].as_array().expect("a list");
+    assert_eq!(choices.len(), 3);
+    let split =
+        choices.iter().find(|choice| choice["name"].as_str().is_some_and(|name| name.contains("1:2")));
+    let best = &split.expect("a choice")["best"];
+    let instances = best["instances"].as_u64().expect("an answer");
+    let prefill = (instances as f64 / 3.0).round().max(1.0) as u64;
+    let decode = instances - prefill;
+    assert_eq!(split.expect("a choice")["split"], format!("{prefill} prefill, {decode} decode"));
+    let ran = succeeded(&format!(
+        "run {MODEL} --num-requests 1500 --num-instances {instances} --prefill-instances {prefill} \
+         --decode-instances {decode} --pd-decider always --rate 60 --seed 7 --format json"
+    ));
+    let document: Value = serde_json::from_str(&ran.stdout).expect("one JSON document");
+    assert!(document["cluster"]["itl_ms"]["p99"].as_f64() < Some(30.0));
+    refused(&format!("plan {MODEL} --rate 60 --slo e2e_mean<9s --pd-split 1"), &["PREFILL:DECODE", "1:3"]);
+}
+
+/// A workload file's own rate is what has to be served; its clients keep their shares at other rates.
+#[test]
+fn the_rate_of_a_workload_file_is_planned_for() {
+    let folder = directory("plan-workload");
+    let file = folder.join("w.yaml");
+    let text = "version: \"2\"\naggregate_rate: 80\nnum_requests: 1500\nclients:\n  - id: a\n    rate_fraction: 1\n    \
+                arrival: {process: poisson}\n    input_distribution: {type: constant, params: {value: 512}}\n    \
+                output_distribution: {type: constant, params: {value: 128}}\n";
+    std::fs::write(&file, text).expect("writable");
+    let model = "--model meta-llama/llama-3.1-8b-instruct";
+    let words = |rest: &str| {
+        let file = file.display();
+        format!("plan {model} --workload-spec {file} --slo e2e_p99<2s --replications 4 --format json {rest}")
+    };
+    let plan: Value = serde_json::from_str(&succeeded(&words("")).stdout).expect("one JSON document");
+    assert_eq!(plan["requests_per_s"], 80);
+    let of_file = plan["choices"][0]["best"]["instances"].as_u64().expect("an answer");
+    let plan: Value =
+        serde_json::from_str(&succeeded(&words("--rate 320")).stdout).expect("one JSON document");
+    let of_four_times_as_much = plan["choices"][0]["best"]["instances"].as_u64().expect("an answer");
+    assert!(of_four_times_as_much > 2 * of_file, "{of_file} {of_four_times_as_much}");
+}
+
+#[test]
+fn a_choice_that_cannot_be_run_is_told_and_the_others_go_on() {
+    let ran = succeeded(&format!("plan {MODEL} --rate 30 --slo e2e_mean<9s --replications 2 --try tp=1,3"));
+    assert!(ran.stderr.contains("tp 3: "), "{}", ran.stderr);
+    assert!(ran.stdout.contains("TP 1"), "{}", ran.stdout);
 }

@@ -82,8 +82,6 @@ pub struct Resolved {
     pub plan: Plan,
     /// By what the outcome is to be rated; empty when it is not.
     pub fitness: FitnessWeights,
-    /// GPUs of an instance: those of a stage, for every stage and every data-parallel rank.
-    pub gpus_per_instance: u32,
     /// GPUs of all instances that there are at first, by type.
     pub gpus: Vec<Gpus>,
     /// How many requests there will be, where that is known before the run.
@@ -254,7 +252,6 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     Ok(Resolved {
         plan,
         fitness,
-        gpus_per_instance: served.gpus,
         gpus,
         requests: traffic.requests,
         trace_header,
