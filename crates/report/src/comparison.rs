@@ -55,37 +55,47 @@ fn write_text(out: &mut String, compared: &[Compared], seeds: &[i64]) -> Result 
             let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
             writeln!(out, "  {name}: {} -> {}", text(from), text(to))?;
         }
-        let mut table = new_table(&["figure", &base.name, &other.name, "difference", "95 % interval", ""]);
-        for (n, figure) in figure::all().enumerate().filter(|(_, figure)| SHOWN.contains(&figure.name)) {
-            if let Some(difference) = base.measured.difference(&other.measured, n) {
-                table.add_row(row(figure, &difference));
-            }
+        let mut table = new_table(&["figure", &base.name, &other.name, "difference", "", ""]);
+        for (figure, difference) in shown(base, other) {
+            table.add_row(row(figure, &difference));
         }
         writeln!(out, "\n{}\n", finished(table))?;
     }
-    Ok(())
+    writeln!(
+        out,
+        "Differences are means with 95 % intervals; better and worse where the interval does not hold 0."
+    )
+}
+
+/// The figures that are worth showing: those of which either has any.
+pub(crate) fn shown<'a>(
+    base: &'a Compared,
+    other: &'a Compared,
+) -> impl Iterator<Item = (&'static Figure, Difference)> + 'a {
+    let all = figure::all().enumerate().filter(|(_, figure)| SHOWN.contains(&figure.name));
+    let differences =
+        all.filter_map(|(n, figure)| Some((figure, base.measured.difference(&other.measured, n)?)));
+    differences.filter(|(_, difference)| difference.from != 0.0 || difference.to != 0.0)
 }
 
 fn row(figure: &Figure, difference: &Difference) -> [String; 6] {
-    let share = difference.share().map_or_else(String::new, |share| format!(" ({:+.1} %)", share * 100.0));
-    let interval = match difference.half_width {
-        half if half.is_finite() => {
-            format!("{} to {}", signed(difference.mean - half), signed(difference.mean + half))
-        }
-        _ => "needs more seeds".to_owned(),
+    let half = match difference.half_width {
+        0.0 => String::new(),
+        half if half.is_finite() => format!(" ± {}", short(half)),
+        _ => " ± ?".to_owned(),
     };
     [
         figure.name.to_owned(),
         short(difference.from),
         short(difference.to),
-        format!("{}{share}", signed(difference.mean)),
-        interval,
+        format!("{}{half}", signed(difference.mean)),
+        difference.share().map_or_else(String::new, |share| format!("{:+.1} %", share * 100.0)),
         verdict(figure, difference).to_owned(),
     ]
 }
 
 /// Better or worse, where that is certain.
-fn verdict(figure: &Figure, difference: &Difference) -> &'static str {
+pub(crate) fn verdict(figure: &Figure, difference: &Difference) -> &'static str {
     let is_more = difference.mean > 0.0;
     match (difference.is_certain(), figure.direction) {
         (false, _) => "",

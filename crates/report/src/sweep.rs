@@ -6,6 +6,8 @@ use blis_search::figure::{self, Figure};
 use blis_search::sweep::{Sweep, Trial};
 use std::fmt::{Result, Write};
 
+/// Columns of characters of a table.
+const WIDTH: u16 = 160;
 /// Rows of a table for reading.
 const ROWS: usize = 30;
 /// Figures that are shown when none is looked for.
@@ -132,6 +134,8 @@ fn write_table(out: &mut String, sweep: &Sweep, trials: &[Trial], shown: &[usize
         row.extend(trial.slo_ms.iter().map(|ms| ms.map_or_else(dash, short)));
         table.add_row(row);
     }
+    // Settings and figures have long names; broken ones cannot be read.
+    table.set_width(WIDTH);
     writeln!(out, "\n{}", finished(table))?;
     match shown.len().saturating_sub(ROWS) {
         0 => Ok(()),

@@ -100,9 +100,12 @@ const OTHERS: [Figure; 17] = [
     figure("output_tokens_per_s", Direction::Max, "generated tokens per second", |o, _| {
         Some(o.cluster.tokens_per_s)
     }),
-    figure("output_tokens_per_s_per_gpu", Direction::Max, "the same per GPU", |o, hardware| {
-        Some(o.cluster.tokens_per_s / mean_gpus(o, hardware)?)
-    }),
+    figure(
+        "output_tokens_per_s_per_gpu",
+        Direction::Max,
+        "generated tokens per second and GPU",
+        |o, hardware| Some(o.cluster.tokens_per_s / mean_gpus(o, hardware)?),
+    ),
     figure(
         "output_tokens_per_s_per_user",
         Direction::Max,
@@ -132,11 +135,11 @@ const OTHERS: [Figure; 17] = [
     figure("gpu_hours", Direction::Min, "GPUs times simulated time", |o, hardware| {
         Some(gpu_hours(o, hardware))
     }),
-    figure("cost", Direction::Min, "what these hours cost", cost),
+    figure("cost", Direction::Min, "what the GPU hours cost", cost),
     figure(
         "cost_per_m_output_tokens",
         Direction::Min,
-        "the same per million generated tokens",
+        "what a million generated tokens cost",
         |o, hardware| {
             let tokens = o.cluster.output_tokens as f64;
             (tokens > 0.0).then_some(cost(o, hardware)? / tokens * TOKENS_PER_M)

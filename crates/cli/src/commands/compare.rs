@@ -9,8 +9,10 @@ use crate::flags::{Findings, SharedFlags, Typed};
 use crate::logger::Logger;
 use crate::progress::Trials;
 use crate::variation::{Variation, hardware};
-use crate::{Exit, flags_file, printer};
+use crate::{Exit, flags_file, printer, report_file};
+use blis::report::html::comparison_page;
 use blis::report::{self, Compared};
+use blis::resolve::files;
 use blis::{Diagnostic, Outcome, Resolved, RunOptions, Surroundings, resolve};
 use blis_live::Hub;
 use blis_policy::Registry;
@@ -54,8 +56,18 @@ struct CompareFlags {
 }
 
 /// Flags of a comparison that are no settings of a run.
-const FIXED: [&str; 9] =
-    ["format", "log", "output", "price", "quiet-instances", "replications", "seed", "show-config", "with"];
+const FIXED: [&str; 10] = [
+    "format",
+    "log",
+    "output",
+    "price",
+    "quiet-instances",
+    "replications",
+    "report",
+    "seed",
+    "show-config",
+    "with",
+];
 
 /// A configuration.
 struct Configuration<'a> {
@@ -126,11 +138,13 @@ pub(crate) fn run(
         findings.extend(variation.check_names("compare", "--with", names, &FIXED));
         changes.push(pairs);
     }
+    let outputs: Vec<_> = output.report.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
+    findings.extend(files::check_outputs(&outputs, &files::inputs(&options)));
     findings.check()?;
 
     let hub = Hub::from_environment();
     let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: Some(policies) };
-    let (mut configurations, mut problems) = (Vec::new(), Vec::new());
+    let (mut configurations, mut problems, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for ((name, file_words, _), changes) in wanted.iter().zip(&changes) {
         let all: Vec<OsString> = words[..2].iter().chain(file_words).chain(&words[2..]).cloned().collect();
         let changes: Vec<_> =
@@ -142,7 +156,10 @@ pub(crate) fn run(
         match resolved {
             Ok((options, resolved)) => {
                 for warning in &resolved.warnings {
-                    logger.warning(format_args!("{name}: {warning}"));
+                    let message = format!("{name}: {}", warning.message);
+                    let warning = Diagnostic { message, ..warning.clone() };
+                    logger.warning(&warning);
+                    warnings.push(warning);
                 }
                 let (name, cache, prices) = (name.clone(), hub.cache(), &prices);
                 configurations.push(Configuration { name, options, resolved, cache, policies, prices });
@@ -175,6 +192,10 @@ pub(crate) fn run(
             measured,
         })
         .collect();
+    if let Some(path) = &output.report {
+        let origin = report_file::origin(words, &configurations[0].resolved.settings, &warnings);
+        report_file::write(path, &comparison_page(&compared, &seeds, &origin))?;
+    }
     Ok(printer::result(&match output.format {
         Format::Json => report::comparison_document(&compared, &seeds),
         Format::Text | Format::Table => report::comparison_text(&compared, &seeds),

@@ -10,8 +10,10 @@ use crate::logger::Logger;
 use crate::progress::Trials;
 use crate::trial_folder::{self, TrialFolder};
 use crate::variation::{Runs, Variation};
-use crate::{Exit, flags_file, printer};
-use blis::{Diagnostic, RunOptions, Surroundings, report, resolve};
+use crate::{Exit, flags_file, printer, report_file};
+use blis::report::html::sweep_page;
+use blis::resolve::files;
+use blis::{Diagnostic, RunOptions, Setting, Surroundings, report, resolve};
 use blis_live::Hub;
 use blis_policy::Registry;
 use blis_search::sweep::{MOST_TRIALS, Trial};
@@ -73,7 +75,7 @@ struct SweepFlags {
 }
 
 /// Flags of a sweep that are no settings of a run.
-const FIXED: [&str; 16] = [
+const FIXED: [&str; 17] = [
     "config",
     "format",
     "log",
@@ -83,6 +85,7 @@ const FIXED: [&str; 16] = [
     "price",
     "quiet-instances",
     "replications",
+    "report",
     "results",
     "seed",
     "set",
@@ -132,7 +135,12 @@ fn go(args: SweepArgs, mut findings: Findings, words: &[OsString], policies: &Re
     let logger = Logger { least: output.log };
 
     let hub = Hub::from_environment();
-    asked.look_ahead(&variation, &hub, logger)?;
+    let outputs: Vec<_> = output.report.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
+    let unwritable = files::check_outputs(&outputs, &files::inputs(&options));
+    if !unwritable.is_empty() {
+        return Err(Exit::Problems(unwritable));
+    }
+    let (settings, warnings) = asked.look_ahead(&variation, &hub, logger)?;
     let slo = asked.sweep.goal.slo.as_ref();
     let runs = Runs {
         variation,
@@ -156,6 +164,10 @@ fn go(args: SweepArgs, mut findings: Findings, words: &[OsString], policies: &Re
     watch.bar.clear();
     if let Some(folder) = watch.folder {
         folder.close(&asked.sweep)?;
+    }
+    if let Some(path) = &output.report {
+        let origin = report_file::origin(words, &settings, &warnings);
+        report_file::write(path, &sweep_page(&asked.sweep, &trials, &origin))?;
     }
     Ok(printer::result(&match output.format {
         Format::Json => report::sweep_document(&asked.sweep, &trials),
@@ -231,8 +243,13 @@ fn part(text: &str, findings: &mut Findings) -> Option<Part> {
 
 impl Asked {
     /// Looks at some trials: when none of them can be run, that is not the trials' fault. Models that are not known are
-    /// downloaded, once.
-    fn look_ahead(&self, variation: &Variation<'_>, hub: &Hub, logger: Logger) -> Result<(), Exit> {
+    /// downloaded, once. Gives the settings that all trials have in common, and the warnings.
+    fn look_ahead(
+        &self,
+        variation: &Variation<'_>,
+        hub: &Hub,
+        logger: Logger,
+    ) -> Result<(Vec<Setting>, Vec<Diagnostic>), Exit> {
         let surroundings =
             Surroundings { hub: Some(hub), cache: hub.cache(), policies: Some(variation.policies) };
         let space = &self.sweep.space;
@@ -247,30 +264,29 @@ impl Asked {
                 point
             }));
         }
-        let mut told = Vec::new();
-        let mut first_problems = None;
-        let mut any_runs = false;
+        let (mut told, mut settings, mut first_problems) = (Vec::new(), None, None);
         for point in points {
             let resolved = variation
                 .options(&space.settings(&point))
                 .and_then(|options| resolve::resolve(&options, &surroundings));
             match resolved {
                 Ok(resolved) => {
-                    any_runs = true;
                     for warning in resolved.warnings {
                         if !told.contains(&warning) {
                             logger.warning(&warning);
                             told.push(warning);
                         }
                     }
+                    settings.get_or_insert(resolved.settings);
                 }
                 Err(problems) => first_problems = first_problems.or(Some(problems)),
             }
         }
-        match first_problems {
-            Some(problems) if !any_runs => Err(Exit::Problems(problems)),
-            _ => Ok(()),
-        }
+        let Some(mut settings) = settings else {
+            return Err(Exit::Problems(first_problems.unwrap_or_default()));
+        };
+        settings.retain(|setting| space.names().all(|name| name != setting.name));
+        Ok((settings, told))
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Scatter {
     pub scales: (Scale, Scale),
     /// The points.
     pub points: Vec<Point>,
+    /// Whether those on the front are joined by a line; otherwise they are only marked.
+    pub is_joined: bool,
 }
 
 /// A point.
@@ -64,16 +66,20 @@ pub fn scatter(of: &Scatter) -> Html {
     let axes = |marks: (usize, usize)| {
         (axis(of.scales.0, |point| point.x, marks.0), axis(of.scales.1, |point| point.y, marks.1))
     };
+    let on_front = points.iter().filter(|point| point.on_front).count();
     let draw = |plane: &Plane<'_>, out: &mut String| {
-        let front = points.iter().filter(|point| point.on_front);
+        let front = points.iter().filter(|point| of.is_joined && point.on_front);
         let front = line(front.map(|point| (plane.x(point.x), plane.y(point.y))), false);
         if !front.is_empty() {
             put(out, format_args!("<path class=\"line s1 front\" d=\"{front}\"/>\n"));
         }
         for point in &points {
             let (x, y) = (plane.x(point.x), plane.y(point.y));
-            let (class, radius, focus) =
-                if point.on_front { ("dot f1", 5.0, " tabindex=\"0\"") } else { ("dot dominated", 3.5, "") };
+            let (class, radius, focus) = match (point.on_front, on_front) {
+                (true, _) => ("dot f1", 5.0, " tabindex=\"0\""),
+                (false, 0) => ("dot f1", 3.5, ""),
+                (false, _) => ("dot dominated", 3.5, ""),
+            };
             put(
                 out,
                 format_args!(
@@ -83,13 +89,16 @@ pub fn scatter(of: &Scatter) -> Html {
             put(out, format_args!("{}</title></circle>\n", Escaped(&told(of, point))));
         }
     };
-    let on_front = points.iter().filter(|point| point.on_front).count();
-    let legend = [("dot f1", "on the front: no other is better in both"), ("dot dominated", "dominated")];
+    let legend: &[(&str, &str)] = match (on_front, of.is_joined) {
+        (0, _) => &[],
+        (_, true) => &[("dot f1", "on the front: no other is better"), ("dot dominated", "dominated")],
+        (_, false) => &[("dot f1", "beaten by no other"), ("dot dominated", "others")],
+    };
     let head = Head {
         title: of.title.clone(),
         note: of.note.clone(),
         axes: of.axes.clone(),
-        legend: legend.map(|(class, name)| (class.to_owned(), name.to_owned())).to_vec(),
+        legend: legend.iter().map(|&(class, name)| (class.to_owned(), name.to_owned())).collect(),
         description: format!(
             "{}: {} by {}, {} points, {on_front} of them on the front",
             of.title,
@@ -128,8 +137,14 @@ mod tests {
             point(f64::NAN, 5.0, "nothing", false),
         ];
         let axes = ("cost (per hour)".to_owned(), "TTFT p99 (ms)".to_owned());
-        scatter(&Scatter { title: "Cost and latency".to_owned(), axes, points, ..Scatter::default() })
-            .to_string()
+        scatter(&Scatter {
+            title: "Cost and latency".to_owned(),
+            axes,
+            points,
+            is_joined: true,
+            ..Scatter::default()
+        })
+        .to_string()
     }
 
     /// Law: each point is drawn once per size, the front as one line from left to right and above the others.
