@@ -35,16 +35,16 @@ RATE = 2
 WORKERS = 2
 
 
-def environment(folder):
-    """The Python of an environment that has the clients."""
+def environment(folder, packages=PACKAGES):
+    """The Python of an environment that has these packages."""
     python = folder / "bin" / "python"
     marker = folder / "installed"
-    if not marker.exists() or marker.read_text() != PACKAGES.read_text():
-        print(f"installing the clients into {folder}", flush=True)
+    if not marker.exists() or marker.read_text() != packages.read_text():
+        print(f"installing {packages.name} into {folder}", flush=True)
         venv.create(folder, with_pip=True, clear=True)
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--requirement", PACKAGES], check=True)
-        marker.write_text(PACKAGES.read_text())
+        subprocess.run([*pip, "--requirement", packages], check=True)
+        marker.write_text(packages.read_text())
     return python
 
 

@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// Name of the file in its folder.
 pub(crate) const FILE: &str = "experiment.json";
+/// How the names of files begin that are not in its place yet.
+pub(crate) const STEM: &str = "experiment";
 /// Tables of SQLite have 2,000 columns at most; one is the trial's number.
 const MOST_COLUMNS: usize = 1999;
 

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::folder::{Folder, Scan};
 use crate::writer::MOST_ROWS;
-use crate::{files, index, shard};
+use crate::{experiment, files, index, shard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 
@@ -24,9 +24,10 @@ impl Folder {
         let failed = |error| Error::writing(&path, error).with_safe(|| self.count());
         let lock = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
         lock.lock().map_err(failed)?;
-        files::sweep_up(&self.path, STEM)?;
         // Of an index that is being written at this moment nothing is lost but the copy.
-        files::sweep_up(&self.path, index::STEM)?;
+        for stem in [STEM, index::STEM, experiment::STEM] {
+            files::sweep_up(&self.path, stem)?;
+        }
 
         let Scan { shards, mut damaged } = self.scan(Some(&self.experiment.columns))?;
         let old: BTreeMap<String, String> =

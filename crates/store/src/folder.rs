@@ -98,7 +98,7 @@ impl Folder {
         // The folder's own name is safe too then. Where its parent may not be read, that is left to the system.
         let _ = path.parent().map(files::sync_folder);
         if !file.exists() {
-            files::write_new(path, "experiment", &file, &experiment.to_file())?;
+            files::write_new(path, experiment::STEM, &file, &experiment.to_file())?;
         }
         // Whoever wrote it: it must be the same.
         let folder = Self::open(path)?;
