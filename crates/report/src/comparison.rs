@@ -18,6 +18,8 @@ pub struct Compared {
     pub measured: Measured,
 }
 
+/// Columns of characters of a table.
+const WIDTH: u16 = 100;
 /// Figures that are shown for reading.
 const SHOWN: [&str; 15] = [
     "unanswered",
@@ -59,6 +61,7 @@ fn write_text(out: &mut String, compared: &[Compared], seeds: &[i64]) -> Result 
         for (figure, difference) in shown(base, other) {
             table.add_row(row(figure, &difference));
         }
+        table.set_width(WIDTH);
         writeln!(out, "\n{}\n", finished(table))?;
     }
     writeln!(
