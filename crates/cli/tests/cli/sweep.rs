@@ -273,3 +273,17 @@ fn what_makes_no_sense_is_refused() {
     );
     refused("sweep --set tp=1,2", &["--model is missing"]);
 }
+
+/// The page has a chart with a mark per trial, and is refused before anything is run when it cannot be written.
+#[test]
+fn a_report_shows_the_trials() {
+    let folder = directory("sweep-report");
+    let page = folder.join("sweep.html");
+    swept(&format!("{SPACE} --report {}", page.display()));
+    let page = fs::read_to_string(page).expect("a page");
+    assert!(page.contains("<svg") && page.contains("Trial 23"), "{} bytes", page.len());
+    refused(
+        &format!("{SWEEP} {SPACE} --report {}/no/page.html", folder.display()),
+        &["--report", "no/page.html"],
+    );
+}
