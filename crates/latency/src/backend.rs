@@ -1,6 +1,6 @@
 //! The step-time models by name.
 
-use crate::{Blackbox, CrossModel, Roofline, TrainedPhysics, TrainedRoofline};
+use crate::{Blackbox, CrossModel, Profiled, Roofline, TrainedPhysics, TrainedRoofline};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
@@ -12,6 +12,8 @@ pub enum Backend {
     Blackbox,
     /// [`CrossModel`].
     CrossModel,
+    /// [`Profiled`].
+    Profiled,
     /// [`Roofline`].
     Roofline,
     /// [`TrainedPhysics`].
@@ -23,14 +25,21 @@ pub enum Backend {
 
 impl Backend {
     /// All models, sorted by name.
-    pub const ALL: [Self; 5] =
-        [Self::Blackbox, Self::CrossModel, Self::Roofline, Self::TrainedPhysics, Self::TrainedRoofline];
+    pub const ALL: [Self; 6] = [
+        Self::Blackbox,
+        Self::CrossModel,
+        Self::Profiled,
+        Self::Roofline,
+        Self::TrainedPhysics,
+        Self::TrainedRoofline,
+    ];
 
     /// Name, as `--latency-model` takes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Blackbox => Blackbox::NAME,
             Self::CrossModel => CrossModel::NAME,
+            Self::Profiled => Profiled::NAME,
             Self::Roofline => Roofline::NAME,
             Self::TrainedPhysics => TrainedPhysics::NAME,
             Self::TrainedRoofline => TrainedRoofline::NAME,
@@ -39,7 +48,7 @@ impl Backend {
 
     /// Whether the model is only kept for results of earlier releases.
     pub fn is_legacy(self) -> bool {
-        !matches!(self, Self::TrainedPhysics | Self::Roofline)
+        !matches!(self, Self::Profiled | Self::TrainedPhysics | Self::Roofline)
     }
 }
 
@@ -82,7 +91,7 @@ mod tests {
         assert_eq!("".parse(), Ok(Backend::TrainedPhysics));
         assert_eq!(
             "magic".parse::<Backend>().unwrap_err().to_string(),
-            "unknown latency model \"magic\", known: blackbox, crossmodel, roofline, trained-physics, trained-roofline"
+            "unknown latency model \"magic\", known: blackbox, crossmodel, profiled, roofline, trained-physics, trained-roofline"
         );
     }
 }

@@ -86,6 +86,14 @@ pub enum Problem {
         /// Ranks.
         dp: u32,
     },
+    /// The tables of a GPU lack an operator of the model.
+    #[error("{operator} was not measured on {gpu}")]
+    NotMeasured {
+        /// The operator.
+        operator: &'static str,
+        /// The GPU.
+        gpu: String,
+    },
 }
 
 /// Which of the two coefficient lists.

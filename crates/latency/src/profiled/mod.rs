@@ -1,0 +1,260 @@
+//! Step times composed from measured operators.
+//!
+//! ```text
+//! step = layers(T) + head(n) + generation(decodes, mean context) + context(chunks)
+//! context = c(1) + Σ (c(new tokens, cached tokens) − c(1))
+//! ```
+//!
+//! with T tokens and n requests in the step. `layers` holds everything of the layers but attention: projections, feed-forward
+//! networks, experts, norms, sums over the tensor-parallel group; `head` the logits and sampling. Every operator's time is
+//! measured on the GPU, interpolated, or carried from the nearest measured one (`operators.rs`). Operators run one after the
+//! other. T up to 512 is padded to the sizes for which vLLM captures CUDA graphs. A chunk behind cached tokens takes what
+//! a prompt with as many scores takes, and at least a read of the cache; several chunks share one launch.
+//!
+//! All of it is worked out once, into grids (`knots.rs`) that a step reads. No number of it is fitted to a model: times are those
+//! of kernels by themselves, and two constants for kernels too small to be in the tables
+//! ([`SMALL_KERNEL_US`], [`SMALL_KERNEL_BANDWIDTH`]) hold for all GPUs and models.
+
+mod compose;
+mod knots;
+mod operators;
+mod shape;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use operators::{SMALL_KERNEL_BANDWIDTH, SMALL_KERNEL_US};
+pub use shape::{KvFormat, LatentAttention, LinearAttention, ModelShape, QkNorm, WeightFormat};
+pub use tables::{BadTables, KernelTables};
+
+use crate::architecture::{Deployment, GpuSpec};
+use crate::coefficients::PerRequest;
+use crate::model::{Batch, LatencyModel};
+use crate::pipeline::StageShare;
+use crate::problem::{Checks, CoefficientList, InvalidModel, Problem};
+use blis_kernel::Tick;
+use compose::Pass;
+use knots::{Line, Plane};
+use operators::Operators;
+
+/// Most tokens of a step that runs as a CUDA graph (vLLM's default).
+const LARGEST_GRAPH: usize = 512;
+/// What a server takes to launch a layer with linear attention, many small kernels from Python, µs: in a step that is cut into
+/// CUDA graphs between such layers, and in one without graphs. From recorded steps of the one model of this kind for
+/// which there are any (Qwen3.6-35B-A3B, vLLM 0.20.1).
+pub const LINEAR_PIECE_US: f64 = 480.0;
+/// See [`LINEAR_PIECE_US`].
+pub const LINEAR_EAGER_US: f64 = 1250.0;
+/// Most tokens of a step, requests and tokens of a request up to which knots are laid; beyond, times go on in
+/// proportion.
+const MAX_STEP_TOKENS: u64 = 16_384;
+const MAX_REQUESTS: u64 = 1024;
+const MAX_CONTEXT: u64 = 131_072;
+
+/// The model, with everything worked out that no batch changes.
+#[derive(Clone, Debug)]
+pub struct Profiled {
+    overheads: PerRequest,
+    /// By tokens of the step, as CUDA graphs.
+    graphs: Vec<f64>,
+    layers: Line,
+    head: Line,
+    context: Plane,
+    /// Context attention over one token.
+    context_base: f64,
+    generation: Plane,
+    data_parallel: f64,
+    /// What a step with prompts takes at least, up to [`LARGEST_GRAPH`] tokens and above.
+    launch: [f64; 2],
+}
+
+/// A model with what is to be said about it.
+#[derive(Clone, Debug)]
+pub struct Composition {
+    /// The model.
+    pub model: Profiled,
+    /// Operators that were carried from others, the farthest first: what, and the ratio of roofline times.
+    pub carried: Vec<(String, f64)>,
+}
+
+impl Profiled {
+    /// Name of the model on the command line.
+    pub const NAME: &'static str = "profiled";
+
+    /// Composes the model of one instance. `alpha` are overheads outside of steps, as of [`crate::Roofline`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with the inputs, and operators that were not measured on this GPU.
+    pub fn compose(
+        shape: &ModelShape,
+        gpu: &GpuSpec,
+        deployment: &Deployment,
+        kv: KvFormat,
+        tables: &KernelTables,
+        alpha: &[f64],
+    ) -> Result<Composition, InvalidModel> {
+        check(shape, gpu, deployment, alpha)?;
+        let mut pass = Pass::new(shape, deployment, kv, Operators::new(tables, gpu));
+        let missing = pass.missing();
+        if !missing.is_empty() {
+            let mut checks = Checks::new();
+            for operator in missing {
+                checks.require(false, Problem::NotMeasured { operator, gpu: gpu.name.clone() });
+            }
+            checks.finish(Self::NAME)?;
+        }
+        let total = |parts: Vec<compose::Part>| parts.into_iter().map(|(_, us)| us).sum::<f64>();
+        let mut graphs: Vec<f64> = Vec::with_capacity(LARGEST_GRAPH + 1);
+        let mut captured = (0, 0.0);
+        for tokens in 0..=LARGEST_GRAPH {
+            let size = graph_size(tokens);
+            if size != captured.0 {
+                captured = (size, total(pass.per_token(size as f64)));
+            }
+            graphs.push(captured.1);
+        }
+        let model = Self {
+            overheads: PerRequest::new(alpha),
+            graphs,
+            layers: Line::new(MAX_STEP_TOKENS, |tokens| total(pass.per_token(tokens))),
+            head: Line::new(MAX_REQUESTS, |requests| pass.per_request(requests)),
+            context_base: pass.context(1.0, 0.0),
+            context: Plane::new(MAX_STEP_TOKENS, MAX_CONTEXT, |new, past| pass.context(new.max(1.0), past)),
+            generation: Plane::new(MAX_REQUESTS, MAX_CONTEXT, |batch, context| {
+                pass.generation(batch.max(1.0), context.max(1.0))
+            }),
+            data_parallel: f64::from(deployment.dp),
+            launch: [pass.launch(true), pass.launch(false)],
+        };
+        let mut carried: Vec<(String, f64)> = pass.operators.carried.into_iter().collect();
+        carried.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Ok(Composition { model, carried })
+    }
+
+    /// The parts of a step without attention, by name, µs: of `tokens` tokens in all layers.
+    ///
+    /// # Errors
+    /// As of [`Self::compose`].
+    pub fn parts(
+        shape: &ModelShape,
+        gpu: &GpuSpec,
+        deployment: &Deployment,
+        tables: &KernelTables,
+        tokens: f64,
+    ) -> Result<Vec<(&'static str, f64)>, InvalidModel> {
+        check(shape, gpu, deployment, &[0.0; 3])?;
+        let mut pass = Pass::new(shape, deployment, KvFormat::Bf16, Operators::new(tables, gpu));
+        Ok(pass.per_token(tokens))
+    }
+
+    /// The model of one stage of a pipeline: its share of the layers, on the last stage also logits and sampling.
+    #[must_use]
+    pub fn stage(&self, share: StageShare) -> Self {
+        let (of_layers, beside) = (share.of_layers, f64::from(u8::from(share.is_last)));
+        Self {
+            graphs: self.graphs.iter().map(|us| us * of_layers).collect(),
+            layers: self.layers.scaled(of_layers),
+            head: self.head.scaled(beside),
+            context: self.context.scaled(of_layers),
+            context_base: self.context_base * of_layers,
+            generation: self.generation.scaled(of_layers),
+            launch: self.launch.map(|us| us * of_layers),
+            ..self.clone()
+        }
+    }
+}
+
+/// The tokens to which vLLM pads a step that it replays as a CUDA graph: 1, 2, 4, then steps of 8 up to 256, of 16 up to 512.
+fn graph_size(tokens: usize) -> usize {
+    match tokens {
+        0..=2 => tokens.max(1),
+        3..=4 => 4,
+        5..=256 => tokens.next_multiple_of(8),
+        _ => tokens.next_multiple_of(16),
+    }
+}
+
+impl LatencyModel for Profiled {
+    fn queueing_time(&self, _prompt_tokens: u64) -> Tick {
+        self.overheads.queueing
+    }
+
+    fn output_token_processing_time(&self) -> Tick {
+        self.overheads.output_token
+    }
+
+    fn post_decode_overhead(&self) -> Tick {
+        self.overheads.post_decode
+    }
+
+    #[inline]
+    fn step_time(&self, batch: &Batch<'_>) -> Tick {
+        if batch.is_empty() {
+            return Tick::ONE;
+        }
+        let mut tokens = batch.decodes;
+        let mut step = 0.0;
+        if !batch.prefills.is_empty() {
+            let (mut sum, mut longest) = (0.0, 0.0);
+            for chunk in batch.prefills {
+                tokens += chunk.new_tokens;
+                let us = self.context.at(chunk.new_tokens as f64, chunk.progress as f64) - self.context_base;
+                sum += us;
+                longest = us.max(longest);
+            }
+            // Ranks have their own requests: the one with the longest chunk is waited for.
+            step += self.context_base + (sum / self.data_parallel).max(longest);
+        }
+        if batch.decodes > 0 {
+            let decodes = batch.decodes as f64;
+            let context = batch.decode_context_tokens as f64 / decodes + 1.0;
+            step += self.generation.at((decodes / self.data_parallel).max(1.0), context);
+        }
+        step += match self.graphs.get(tokens as usize) {
+            Some(us) => *us,
+            None => self.layers.at(tokens as f64),
+        };
+        step += self.head.at(batch.len() as f64);
+        if !batch.prefills.is_empty() {
+            step = step.max(self.launch[usize::from(tokens > LARGEST_GRAPH as u64)]);
+        }
+        Tick::trunc(step).max(Tick::ONE)
+    }
+}
+
+fn check(
+    shape: &ModelShape,
+    gpu: &GpuSpec,
+    deployment: &Deployment,
+    alpha: &[f64],
+) -> Result<(), InvalidModel> {
+    let mut checks = Checks::new();
+    checks.coefficients(CoefficientList::Alpha, alpha, crate::Coefficients::ALPHAS);
+    checks.positive("TP", deployment.tp.into());
+    checks.positive("DP", deployment.dp.into());
+    checks.positive("layers", shape.layers.into());
+    checks.positive("hidden size", shape.hidden.into());
+    checks.positive("vocabulary size", shape.vocabulary.into());
+    checks.positive("attention heads", shape.heads.into());
+    checks.positive("head dimension", shape.head_dim.into());
+    checks.divisible("attention heads", shape.heads, deployment.tp);
+    checks.positive("FP16 rate (TFLOP/s)", gpu.fp16_tflops);
+    checks.positive("memory bandwidth (TB/s)", gpu.hbm_tb_per_s);
+    if shape.moe_layers < shape.layers {
+        checks.positive("intermediate size", shape.dense_intermediate.into());
+    }
+    if shape.moe_layers > 0 {
+        checks.positive("expert width", shape.expert_intermediate.into());
+        let experts = shape.experts;
+        checks.require(shape.experts_per_token > 0, Problem::NoExpertsPerToken { experts });
+        checks.require(
+            shape.experts_per_token <= experts,
+            Problem::TooManyExpertsPerToken { experts_per_token: shape.experts_per_token, experts },
+        );
+    }
+    checks.require(
+        shape.moe_layers > 0 || deployment.dp <= 1,
+        Problem::DataParallelDense { dp: deployment.dp },
+    );
+    checks.finish(Profiled::NAME)
+}
