@@ -4,8 +4,10 @@
 //! inside a `text_config` object (multimodal models) go before those outside.
 
 use crate::diagnostic::Diagnostic;
+use crate::model_shape;
 use blis_latency::ModelArchitecture;
 use blis_latency::context_length::{PositionEmbedding, RopeScaling};
+use blis_latency::profiled::ModelShape;
 use serde_json::{Map, Value};
 
 /// Bytes per element of the data types that `torch_dtype` and `dtype` may name, sorted by name.
@@ -27,8 +29,12 @@ pub const DTYPE_BYTES: [(&str, f64); 10] = [
 pub struct ModelConfig {
     /// The model's shape.
     pub architecture: ModelArchitecture,
+    /// What it computes, operator by operator.
+    pub shape: ModelShape,
     /// How long its sequences may get.
     pub positions: PositionEmbedding,
+    /// Whether attention reads only the tokens that an index picks.
+    pub has_sparse_attention: bool,
 }
 
 /// How quantised weights are stored.
@@ -133,7 +139,9 @@ impl Reader<'_> {
             model_type: self.text_of("model_type").to_owned(),
             rope_scaling: self.fields.get("rope_scaling").and_then(Value::as_object).map(rope_scaling),
         };
-        ModelConfig { architecture, positions }
+        let shape = model_shape::of_config(&architecture, &positions.model_type, &self.fields);
+        let has_sparse_attention = model_shape::has_sparse_attention(&self.fields);
+        ModelConfig { architecture, shape, positions, has_sparse_attention }
     }
 
     /// The first of some keys whose number, cut to a whole one, is not 0. What is no number counts as absent.

@@ -36,6 +36,8 @@ pub struct RunOptions {
 
     /// Step-time model; default trained-physics.
     pub latency_model: Option<String>,
+    /// Folder with measured operators in place of the built-in ones.
+    pub perf_db: Option<PathBuf>,
     /// Overhead coefficients, µs.
     pub alpha_coeffs: Option<Vec<f64>>,
     /// Step-time coefficients.

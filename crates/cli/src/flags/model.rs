@@ -60,10 +60,15 @@ impl ModelFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Step times")]
 pub(crate) struct LatencyFlags {
-    /// Step-time model: trained-physics or roofline (releases up to 0.7.12 defaulted to roofline); still accepted
+    /// Step-time model: profiled (composed of measured operators), trained-physics or roofline (releases up to 0.7.12
+    /// defaulted to roofline), or auto: profiled where operators were measured, else trained-physics; still accepted
     /// from older releases: blackbox, crossmodel, trained-roofline [default: trained-physics]
     #[arg(long, value_name = "NAME")]
     latency_model: Option<String>,
+    /// Directory with measured operators, written by scripts/kernel_tables.py, for the profiled model
+    /// [default: built in]
+    #[arg(long, value_name = "DIR")]
+    perf_db: Option<PathBuf>,
     /// Overhead coefficients, µs, separated by commas; goes with --beta-coeffs [default: built in]
     #[arg(long, value_name = "LIST")]
     alpha_coeffs: Vec<Typed<Reals>>,
@@ -82,6 +87,7 @@ impl LatencyFlags {
     pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) {
         let roofline = findings.value("--roofline", self.roofline) == Some(true);
         options.latency_model = text(self.latency_model).or_else(|| roofline.then(|| "roofline".to_owned()));
+        options.perf_db = self.perf_db;
         options.alpha_coeffs = joined("--alpha-coeffs", self.alpha_coeffs, findings);
         options.beta_coeffs = joined("--beta-coeffs", self.beta_coeffs, findings);
         options.vllm_version = text(self.vllm_version);

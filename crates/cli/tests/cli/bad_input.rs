@@ -26,7 +26,10 @@ fn numbers_out_of_range_are_named_with_their_range() {
         ("--tp -1", "--tp is -1;"),
         ("--pp 0", "--pp is 0;"),
         ("--pp 33", "--pp is 33; meta-llama/llama-3.1-8b-instruct has 32 layers"),
-        ("--pp 2 --latency-model crossmodel", "--pp needs --latency-model trained-physics or roofline"),
+        (
+            "--pp 2 --latency-model crossmodel",
+            "--pp needs --latency-model profiled, trained-physics or roofline",
+        ),
         ("--pp 2 --compat inference-sim", "--pp does not go with --compat inference-sim"),
         ("--dp 0", "--dp is 0;"),
         ("--timeout 0", "--timeout is 0;"),
@@ -88,7 +91,7 @@ fn a_model_has_to_fit_its_gpus() {
     refused(&format!("run {LLAMA} --enable-expert-parallel"), &["--enable-expert-parallel", "MoE"]);
     refused(
         &format!("run {LLAMA} --latency-model roofline --dp 2"),
-        &["--dp needs --latency-model trained-physics"],
+        &["--dp needs --latency-model profiled or trained-physics"],
     );
 }
 

@@ -57,6 +57,7 @@ fn help_shows_the_documented_flags_and_no_others() {
         "num-instances",
         "admission-policy",
         "admission-latency",
+        "perf-db",
         "policy-config",
         "epp-config",
         "flow-control",

@@ -3,6 +3,7 @@
 use super::{BlackboxRow, LegacyDeployment, ModelEntry, OffloadDevice, Preset};
 use crate::catalogue::LoraDefaults;
 use crate::model_config::ModelConfig;
+use crate::model_shape;
 use blis_latency::context_length::{PositionEmbedding, RopeScaling};
 use blis_latency::{Coefficients, GpuSpec, ModelArchitecture};
 use serde::Deserialize;
@@ -148,7 +149,8 @@ pub(super) fn model_configs() -> impl Iterator<Item = (String, ModelConfig)> {
         });
         let positions =
             PositionEmbedding { max_positions: row.max_positions, model_type: row.model_type, rope_scaling };
-        (row.name, ModelConfig { architecture, positions })
+        let shape = model_shape::of_architecture(&architecture, &positions.model_type);
+        (row.name, ModelConfig { architecture, shape, positions, has_sparse_attention: false })
     })
 }
 

@@ -7,6 +7,7 @@ mod defaults_file;
 mod embedded;
 mod entries;
 mod hardware_file;
+pub mod kernels;
 pub mod search;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ pub use entries::{
 
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::model_config::{self, ModelConfig};
+use crate::model_shape;
+use blis_latency::profiled::KernelTables;
 use blis_latency::{Coefficients, GpuSpec, ModelArchitecture};
 use defaults_file::Defaults;
 
@@ -26,6 +29,7 @@ pub struct Catalogue {
     defaults: Defaults,
     gpus: Vec<GpuSpec>,
     model_config: Option<ModelConfig>,
+    kernel_tables: Vec<(String, KernelTables)>,
 }
 
 impl Catalogue {
@@ -91,6 +95,19 @@ impl Catalogue {
         self
     }
 
+    /// The measured operators of a GPU, where there are any.
+    pub fn kernel_tables(&self, gpu: &str) -> Option<KernelTables> {
+        let own = self.kernel_tables.iter().find(|(name, _)| name == gpu);
+        own.map(|(_, tables)| tables.clone()).or_else(|| kernels::embedded(gpu))
+    }
+
+    /// Takes these tables for a GPU in place of the built-in ones.
+    #[must_use]
+    pub fn with_kernel_tables(mut self, gpu: &str, tables: KernelTables) -> Self {
+        self.kernel_tables.push((gpu.to_owned(), tables));
+        self
+    }
+
     /// Names of all GPUs, sorted.
     pub fn gpu_names(&self) -> Vec<String> {
         sorted(self.gpus.iter().map(|gpu| gpu.name.clone()).chain(embedded::gpus().map(|gpu| gpu.name)))
@@ -128,6 +145,7 @@ impl Catalogue {
         {
             architecture.weight_bytes_per_param = precision.bytes;
             architecture.fp8_weights = precision.fp8;
+            config.shape = model_shape::of_architecture(architecture, &config.positions.model_type);
         }
         Some(config)
     }

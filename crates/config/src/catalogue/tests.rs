@@ -1,7 +1,11 @@
 use super::search::{Found, ModelHub, Origin, Search, cached_config, find_model, is_repository};
-use super::{Catalogue, embedded};
+use super::{Catalogue, embedded, kernels};
 use crate::diagnostic::Diagnostic;
-use blis_latency::{Blackbox, CrossModel, Deployment, Fp8Rule, Roofline, TrainedPhysics, TrainedRoofline};
+use blis_latency::profiled::KvFormat;
+use blis_latency::{
+    Batch, Blackbox, CrossModel, Deployment, Fp8Rule, LatencyModel, Profiled, Roofline, TrainedPhysics,
+    TrainedRoofline,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +20,8 @@ fn messages(problems: Vec<Diagnostic>) -> Vec<String> {
 fn every_bundled_model_runs_on_every_bundled_gpu_with_the_bundled_coefficients() {
     let catalogue = Catalogue::embedded();
     let rule = Fp8Rule::Fp8WeightsOnly;
-    assert_eq!(catalogue.architecture_names().len(), 13);
-    assert_eq!(catalogue.gpu_names().len(), 8);
+    assert_eq!(catalogue.architecture_names().len(), 14);
+    assert_eq!(catalogue.gpu_names().len(), 9);
     for model in catalogue.architecture_names() {
         let architecture = catalogue.architecture(&model).expect("a bundled model");
         for gpu in catalogue.gpu_names() {
@@ -98,7 +102,7 @@ fn an_unknown_name_is_answered_with_the_known_ones_in_order() {
     let catalogue = Catalogue::embedded();
     assert_eq!(
         catalogue.gpu("H10O").unwrap_err().to_string(),
-        "unknown GPU \"H10O\", known: A100-80, A100-SXM, B200, GB200, H100, H200, L40S, MI300X; did you mean \"H100\"?"
+        "unknown GPU \"H10O\", known: A100-80, A100-SXM, B200, B300, GB200, H100, H200, L40S, MI300X; did you mean \"H100\"?"
     );
     assert_eq!(catalogue.preset("chatbots").unwrap_err().help.as_deref(), Some("did you mean \"chatbot\"?"));
     assert!(
@@ -304,4 +308,25 @@ fn a_broken_configuration_or_an_unsafe_name_is_refused() {
         assert!(problems(&Search { model: name, ..search })[0].contains("must be relative"), "{name}");
     }
     assert!(problems(&Search { model: "no owner", ..search })[0].contains("cannot be a repository"));
+}
+
+#[test]
+fn every_bundled_model_is_composed_of_the_measured_operators_of_every_bundled_gpu() {
+    let catalogue = Catalogue::embedded();
+    for gpu in kernels::measured_gpus() {
+        let tables = catalogue.kernel_tables(gpu).expect("it was measured");
+        let gpu = catalogue.gpu(gpu).expect("a bundled GPU");
+        for model in catalogue.architecture_names() {
+            let shape = catalogue.model_config(&model).expect("a bundled model").shape;
+            let deployment = Deployment::tensor_parallel(2);
+            let composed = Profiled::compose(&shape, &gpu, &deployment, KvFormat::Bf16, &tables, &[0.0; 3]);
+            let step = composed.unwrap_or_else(|invalid| panic!("{model} on {}: {invalid}", gpu.name)).model;
+            let us = |decodes, context| {
+                let batch = Batch { decodes, decode_context_tokens: decodes * context, ..Batch::default() };
+                step.step_time(&batch).as_us()
+            };
+            let (one, many) = (us(1, 1000), us(256, 1000));
+            assert!(500 < one && one < many && many < 1_000_000, "{model} on {}: {one}, {many} us", gpu.name);
+        }
+    }
 }

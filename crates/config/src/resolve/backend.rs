@@ -2,19 +2,27 @@
 
 use super::check::{Check, Source};
 use super::model::{Context, Host, Wanted};
+use crate::catalogue::kernels;
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
+use blis_latency::profiled::KvFormat;
 use blis_latency::{
     Blackbox, CoefficientList, Coefficients, CrossModel, Deployment, Fp8Rule, InvalidModel, LatencyModel,
-    Pipeline, Problem, Roofline, StageShare, TrainedPhysics, TrainedRoofline,
+    Pipeline, Problem, Profiled, Roofline, StageShare, TrainedPhysics, TrainedRoofline,
 };
 use std::sync::Arc;
+
+/// The name of the choice between the models.
+const AUTO: &str = "auto";
 
 /// A step-time model by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Backend {
     Blackbox,
     CrossModel,
+    /// Profiled where operators were measured, else trained-physics.
+    Auto,
+    Profiled,
     Roofline,
     TrainedPhysics,
     TrainedRoofline,
@@ -22,9 +30,11 @@ pub(super) enum Backend {
 
 impl Backend {
     /// All of them, with whether they are of earlier releases only.
-    const ALL: [(&str, Self, bool); 5] = [
+    const ALL: [(&str, Self, bool); 7] = [
+        (AUTO, Self::Auto, false),
         (Blackbox::NAME, Self::Blackbox, true),
         (CrossModel::NAME, Self::CrossModel, true),
+        (Profiled::NAME, Self::Profiled, false),
         (Roofline::NAME, Self::Roofline, false),
         (TrainedPhysics::NAME, Self::TrainedPhysics, false),
         (TrainedRoofline::NAME, Self::TrainedRoofline, true),
@@ -70,10 +80,14 @@ pub(super) fn backend(
         (None, Some(given)) => fitting(check, given.beta.len())?,
         (None, None) => Backend::TrainedPhysics,
     };
-    if backend == Backend::Roofline && (options.alpha_coeffs.is_some() || options.beta_coeffs.is_some()) {
+    let takes_none = matches!(backend, Backend::Auto | Backend::Profiled | Backend::Roofline);
+    if takes_none && (options.alpha_coeffs.is_some() || options.beta_coeffs.is_some()) {
         check.problem(
-            Diagnostic::new("--latency-model roofline takes no --alpha-coeffs and --beta-coeffs")
-                .with_help("leave the coefficients out, or use trained-physics"),
+            Diagnostic::new(format!(
+                "--latency-model {} takes no --alpha-coeffs and --beta-coeffs",
+                backend.name()
+            ))
+            .with_help("leave the coefficients out, or use trained-physics"),
         );
     }
     check.note("latency-model", backend.name(), Source::of(name.is_some()));
@@ -138,7 +152,12 @@ pub(super) fn latency(
         let why = if dense { "the model is dense" } else { "there is one rank (--dp 1)" };
         check.warn(format!("--moe-comm-backend {moe_comm} is unused: {why}"));
     }
-    if architecture.is_mla() {
+    let backend = match wanted.backend {
+        Backend::Auto if context.catalogue.kernel_tables(&gpu.name).is_some() => Backend::Profiled,
+        Backend::Auto => Backend::TrainedPhysics,
+        named => named,
+    };
+    if architecture.is_mla() && backend != Backend::Profiled {
         check.warn(format!(
             "step times of {} are pessimistic: its latent KV cache is counted at full width",
             wanted.model
@@ -155,7 +174,35 @@ pub(super) fn latency(
         Arc::new(Pipeline::new(architecture, gpu, tp, wanted.pp, stage)) as Arc<dyn LatencyModel>
     };
     let own = wanted.coefficients.clone();
-    let built: Result<Arc<dyn LatencyModel>, InvalidModel> = match wanted.backend {
+    let deployment = Deployment {
+        tp,
+        dp: wanted.dp,
+        expert_parallel: wanted.expert_parallel,
+        moe_comm: wanted.moe_comm.unwrap_or_default(),
+    };
+    let backend = match (backend, wanted.backend) {
+        (Backend::Profiled, asked) => {
+            match profiled(check, context, host, &deployment, asked == Backend::Auto) {
+                Ok(Some(model)) => {
+                    return Some(match wanted.pp {
+                        1 => Arc::new(model) as _,
+                        _ => staged(&|share| Arc::new(model.stage(share))),
+                    });
+                }
+                Ok(None) => return None,
+                Err(_) if asked == Backend::Auto => Backend::TrainedPhysics,
+                Err(invalid) => {
+                    report(check, options, &invalid);
+                    return None;
+                }
+            }
+        }
+        (other, _) => other,
+    };
+    if wanted.backend == Backend::Auto {
+        check.note("latency-model", format!("auto: {}", backend.name()), Source::Computed);
+    }
+    let built: Result<Arc<dyn LatencyModel>, InvalidModel> = match backend {
         Backend::Roofline => {
             let overheads = context.overheads.unwrap_or(&[0.0; Coefficients::ALPHAS]);
             Roofline::new(architecture, gpu, tp, overheads, fp8_rule).map(|m| match wanted.pp {
@@ -164,12 +211,6 @@ pub(super) fn latency(
             })
         }
         Backend::TrainedPhysics => {
-            let deployment = Deployment {
-                tp,
-                dp: wanted.dp,
-                expert_parallel: wanted.expert_parallel,
-                moe_comm: wanted.moe_comm.unwrap_or_default(),
-            };
             let coefficients = checked(check, own, catalogue.trained_physics_coefficients());
             TrainedPhysics::new(architecture, gpu, &deployment, &coefficients, fp8_rule).map(|m| match wanted
                 .pp
@@ -186,10 +227,56 @@ pub(super) fn latency(
             let coefficients = checked(check, own, catalogue.trained_roofline());
             TrainedRoofline::new(architecture, gpu, tp, &coefficients).map(|m| Arc::new(m) as _)
         }
-        // Built without a configuration.
-        Backend::Blackbox => return None,
+        // Built without a configuration, or above.
+        Backend::Blackbox | Backend::Auto | Backend::Profiled => return None,
     };
     built.map_err(|invalid| report(check, options, &invalid)).ok()
+}
+
+/// The model of measured operators, with a word about those that were not measured in the shape needed; nothing when a
+/// problem was found.
+fn profiled(
+    check: &mut Check,
+    context: &Context<'_>,
+    host: &Host,
+    deployment: &Deployment,
+    is_auto: bool,
+) -> Result<Option<Profiled>, InvalidModel> {
+    let Host { gpu, config, .. } = host;
+    let Some(tables) = context.catalogue.kernel_tables(&gpu.name) else {
+        check.problem(
+            Diagnostic::new(format!("--latency-model profiled: no operators were measured on {}", gpu.name))
+                .with_help(format!(
+                    "GPUs with measured operators are {}; --perf-db takes others",
+                    kernels::measured_gpus().join(", ")
+                )),
+        );
+        return Ok(None);
+    };
+    // What a request costs outside of steps is the server's doing, whatever steps take.
+    let known = context.catalogue.trained_physics_coefficients().alpha;
+    let alpha = context.overheads.unwrap_or(&known);
+    let composed = Profiled::compose(&config.shape, gpu, deployment, KvFormat::Bf16, &tables, alpha)?;
+    let name = if is_auto { "auto: profiled" } else { Profiled::NAME };
+    check.note("latency-model", name, if is_auto { Source::Computed } else { Source::Given });
+    check.note("kernel-tables", tables.source(), Source::Catalogue);
+    if config.has_sparse_attention {
+        check.warn(
+            "step times count attention over all tokens; the model reads only those that its index picks",
+        );
+    }
+    if let [(first, ratio), others @ ..] = composed.carried.as_slice() {
+        let others = match others.len() {
+            0 => String::new(),
+            count => format!(", and {count} more"),
+        };
+        check.warn(format!(
+            "extrapolated step times: not measured on {} in that shape, and carried at the efficiency of the nearest \
+             one: {first} (x{ratio:.2}){others}",
+            gpu.name
+        ));
+    }
+    Ok(Some(composed.model))
 }
 
 /// The user's coefficients or the catalogue's, with a word about those that are all zero.

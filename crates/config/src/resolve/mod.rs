@@ -29,7 +29,7 @@ pub use check::{Setting, Source};
 pub use gpus::Gpus;
 
 use crate::catalogue::search::ModelHub;
-use crate::catalogue::{Catalogue, Preset};
+use crate::catalogue::{Catalogue, Preset, kernels};
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::{Horizon, RunOptions, Traffic};
 use crate::workload_file::AdapterReference;
@@ -113,6 +113,9 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let (mut catalogue, defaults_folder) = catalogue(&mut check, options.defaults_filepath.as_deref());
     let beside = defaults_folder.join(HARDWARE_FILE);
     hardware(&mut check, options.hardware_config.as_deref(), &beside, &mut catalogue);
+    if let Some(folder) = &options.perf_db {
+        kernel_tables(&mut check, folder, &mut catalogue);
+    }
 
     let mut policies = Policies::new(&mut check, options, &registry);
     let admission = policies.admission();
@@ -332,6 +335,34 @@ fn hardware(check: &mut Check, given: Option<&Path>, beside: &Path, catalogue: &
             Err(problems) => check.problems.extend(problems),
         }
     }
+}
+
+/// Takes the tables of measured operators in a folder in place of the built-in ones.
+fn kernel_tables(check: &mut Check, folder: &Path, catalogue: &mut Catalogue) {
+    let mut names = Vec::new();
+    for gpu in catalogue.gpu_names() {
+        let path = folder.join(kernels::file_name(&gpu));
+        let shown = path.display().to_string();
+        match fs::read(&path).map(|bytes| kernels::unpacked(&bytes, &shown)) {
+            Ok(Ok(tables)) => {
+                *catalogue = std::mem::take(catalogue).with_kernel_tables(&gpu, tables);
+                names.push(gpu);
+            }
+            Ok(Err(problem)) => check.problem(problem),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => check.problem(Diagnostic::new(format!("--perf-db: cannot read {shown}: {error}"))),
+        }
+    }
+    if names.is_empty() && check.problems.is_empty() {
+        check.problem(
+            Diagnostic::new(format!(
+                "--perf-db {}: no tables of a known GPU (h100.kern, …)",
+                folder.display()
+            ))
+            .with_help("scripts/kernel_tables.py writes them from an installed aiconfigurator-core"),
+        );
+    }
+    check.note("perf-db", format!("{}: {}", folder.display(), names.join(", ")), Source::Given);
 }
 
 /// A file's text. One that the user names has to be there.

@@ -163,18 +163,20 @@ fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
     );
     let max_model_len = check.integer("max-model-len", options.max_model_len, 0, 0..=i64::MAX) as u64;
     let backend = backend?;
-    if pp > 1 && !matches!(backend, Backend::TrainedPhysics | Backend::Roofline) {
+    let knows_layers =
+        matches!(backend, Backend::Auto | Backend::Profiled | Backend::TrainedPhysics | Backend::Roofline);
+    if pp > 1 && !knows_layers {
         check.problem(Diagnostic::new(format!(
-            "--pp needs --latency-model trained-physics or roofline; {} does not know what a layer takes",
+            "--pp needs --latency-model profiled, trained-physics or roofline; {} does not know what a layer takes",
             backend.name()
         )));
     }
-    if backend != Backend::TrainedPhysics {
+    if !matches!(backend, Backend::Auto | Backend::Profiled | Backend::TrainedPhysics) {
         let name = backend.name();
         let mut refuse = |flag: &str, given: bool| {
             if given {
                 check.problem(Diagnostic::new(format!(
-                    "{flag} needs --latency-model trained-physics; {name} does not know data or expert parallelism"
+                    "{flag} needs --latency-model profiled or trained-physics; {name} does not know data or expert parallelism"
                 )));
             }
         };
@@ -341,7 +343,10 @@ fn finish(
     derived_len: u64,
     host: Option<&Host>,
 ) -> Served {
-    let knows_adapter_overhead = matches!(wanted.backend, Backend::TrainedPhysics | Backend::Roofline);
+    let knows_adapter_overhead = matches!(
+        wanted.backend,
+        Backend::Auto | Backend::Profiled | Backend::TrainedPhysics | Backend::Roofline
+    );
     let length = if wanted.max_model_len > 0 { wanted.max_model_len } else { derived_len };
     let max_model_len = limit_to_kv_cache(length, u64::from(kv_blocks), wanted.block_tokens);
     if max_model_len < length {
