@@ -65,6 +65,7 @@ pub(crate) fn origin(words: &[OsString], settings: &[blis::Setting], warnings: &
         command_line: command_line(words),
         settings: settings.iter().map(setting).collect(),
         warnings: warnings.iter().map(ToString::to_string).collect(),
+        is_measured: false,
     }
 }
 

@@ -16,6 +16,7 @@ mod request;
 pub mod server_url;
 pub mod sse;
 pub mod summary;
+pub mod timeline;
 pub mod trace;
 mod warm;
 

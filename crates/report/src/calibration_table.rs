@@ -42,14 +42,7 @@ fn write_all(out: &mut String, calibration: &Calibration) -> Result {
 
 fn write_buckets(out: &mut String, buckets: &Buckets) -> Result {
     writeln!(out, "{} of {} requests compared", buckets.matched, buckets.rows())?;
-    for (count, what) in [
-        (buckets.warm_up, "left out: warm-up"),
-        (buckets.failed, "left out: the server did not answer them"),
-        (buckets.unusable, "left out: their times make no sense"),
-        (buckets.unmatched, "left out: not in the results"),
-        (buckets.unmatched_sim, "results that are not in the trace"),
-        (buckets.token_mismatches, "compared although their lengths differ"),
-    ] {
+    for (count, what) in left_out(buckets) {
         if count > 0 {
             writeln!(out, "{count} {what}")?;
         }
@@ -57,8 +50,20 @@ fn write_buckets(out: &mut String, buckets: &Buckets) -> Result {
     Ok(())
 }
 
+/// Rows that were not simply compared, with their numbers.
+pub(crate) fn left_out(buckets: &Buckets) -> [(u64, &'static str); 6] {
+    [
+        (buckets.warm_up, "left out: warm-up"),
+        (buckets.failed, "left out: the server did not answer them"),
+        (buckets.unusable, "left out: their times make no sense"),
+        (buckets.unmatched, "left out: not in the results"),
+        (buckets.unmatched_sim, "results that are not in the trace"),
+        (buckets.token_mismatches, "compared although their lengths differ"),
+    ]
+}
+
 /// An error with its sign, percent.
-fn signed(figure: Figure) -> String {
+pub(crate) fn signed(figure: Figure) -> String {
     if figure.real > 0.0 {
         format!("{:+.1} %", figure.error() / figure.real * 100.0)
     } else {
@@ -74,7 +79,7 @@ fn ms(us: f64) -> String {
     format!("{:.2}", us / 1e3)
 }
 
-fn label(metric: Metric) -> &'static str {
+pub(crate) fn label(metric: Metric) -> &'static str {
     match metric {
         Metric::Ttft => "TTFT",
         Metric::Itl => "ITL",
@@ -137,22 +142,27 @@ fn write_goodput(out: &mut String, goodput: &GoodputComparison) -> Result {
 }
 
 fn write_advice(out: &mut String, calibration: &Calibration) -> Result {
-    let breakdown = &calibration.breakdown;
-    let relevant = breakdown.e2e_us.real * SMALL_ERROR;
-    let causes = breakdown.ranked();
-    let mut causes = causes.iter().filter(|(_, share)| share.abs() > relevant).peekable();
-    if causes.peek().is_none() {
-        return writeln!(
-            out,
-            "\nno part of the simulator is off by more than {:.0} % of the measured E2E",
-            SMALL_ERROR * 100.0
-        );
+    let advice = all_advice(calibration);
+    if advice.is_empty() {
+        return writeln!(out, "\n{}", no_advice());
     }
     writeln!(out, "\nwhat to change first (simulated less measured, ms per request)")?;
-    for (number, (cause, share)) in (1..).zip(causes) {
-        writeln!(out, "{number}. {:+.2}  {}", share / 1e3, advice(*cause, *share, breakdown, calibration))?;
+    for (number, (share_us, text)) in (1..).zip(advice) {
+        writeln!(out, "{number}. {:+.2}  {text}", share_us / 1e3)?;
     }
     Ok(())
+}
+
+pub(crate) fn no_advice() -> String {
+    format!("no part of the simulator is off by more than {:.0} % of the measured E2E", SMALL_ERROR * 100.0)
+}
+
+/// What to change, the largest share of the error first, with that share: simulated less measured, µs per request.
+pub(crate) fn all_advice(calibration: &Calibration) -> Vec<(f64, String)> {
+    let breakdown = &calibration.breakdown;
+    let relevant = breakdown.e2e_us.real * SMALL_ERROR;
+    let causes = breakdown.ranked().into_iter().filter(|(_, share)| share.abs() > relevant);
+    causes.map(|(cause, share)| (share, advice(cause, share, breakdown, calibration))).collect()
 }
 
 /// What a cause stands for, with the figures that say so.

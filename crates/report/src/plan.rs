@@ -36,7 +36,7 @@ pub enum Question {
 }
 
 impl Choice {
-    fn instances(&self) -> Option<u32> {
+    pub(crate) fn instances(&self) -> Option<u32> {
         self.answer.best.as_ref().map(|best| best.trial.instances)
     }
 }
@@ -63,7 +63,8 @@ pub fn plan_text(choices: &[Choice], slo: &Slo, question: Question) -> String {
     out
 }
 
-fn write_text(out: &mut String, choices: &[Choice], slo: &Slo, question: Question) -> Result {
+/// The answer in sentences, one per line.
+pub(crate) fn write_sentences(out: &mut String, choices: &[Choice], slo: &Slo, question: Question) -> Result {
     let terms: Vec<_> = slo.terms.iter().map(|term| term.text.as_str()).collect();
     let terms = terms.join(", ");
     match choices.first().and_then(|choice| Some((choice, choice.answer.best.as_ref()?))) {
@@ -77,6 +78,11 @@ fn write_text(out: &mut String, choices: &[Choice], slo: &Slo, question: Questio
             }
         },
     }
+    Ok(())
+}
+
+fn write_text(out: &mut String, choices: &[Choice], slo: &Slo, question: Question) -> Result {
+    write_sentences(out, choices, slo, question)?;
     let mut header = vec!["choice", "instances", "GPUs", "requests/s"];
     let priced = choices.iter().any(|choice| choice.cost_per_hour.is_some());
     if priced {
@@ -138,13 +144,13 @@ fn row(choice: &Choice, slo: &Slo, priced: bool) -> Vec<String> {
     row
 }
 
-fn figures(slo: &Slo, values_ms: &[f64]) -> String {
+pub(crate) fn figures(slo: &Slo, values_ms: &[f64]) -> String {
     let told =
         slo.terms.iter().zip(values_ms).map(|(term, ms)| format!("{} {}", term.figure_name(), duration(*ms)));
     told.collect::<Vec<_>>().join(", ")
 }
 
-fn duration(ms: f64) -> String {
+pub(crate) fn duration(ms: f64) -> String {
     match ms {
         ms if ms.is_infinite() => "nothing to measure".to_owned(),
         ms if ms < 1e3 => format!("{ms:.1} ms"),
@@ -153,7 +159,7 @@ fn duration(ms: f64) -> String {
 }
 
 /// What is missed, and how often.
-fn missed(tried: &Replications, slo: &Slo) -> String {
+pub(crate) fn missed(tried: &Replications, slo: &Slo) -> String {
     let worst = tried.worst_ms();
     let what = match tried.missed_first(slo).flatten() {
         Some(term) => format!("{} {}", slo.terms[term].figure_name(), duration(worst[term])),

@@ -3,13 +3,15 @@
 use crate::flags::output::one_of;
 use crate::flags::{Findings, Typed, text};
 use crate::logger::{Level, Logger};
-use crate::{Exit, printer};
+use crate::{Exit, printer, report_file};
+use blis::report::html::{Origin, adapter_comparison_page, calibration_page};
 use blis::{Diagnostic, report};
 use blis_calibrate::{Excess, Gate, Settings, calibrate, compare_adapters};
 use blis_config::calibration_files as files;
 use blis_config::resolve::files::check_outputs;
 use blis_config::slo_targets::SloFlags;
 use clap::Args;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 const DEFAULT_HIT_RATE_TOLERANCE_PP: f64 = 5.0;
@@ -24,9 +26,9 @@ pub(crate) struct CalibrateArgs {
     simulated: Simulated,
     #[command(flatten)]
     judging: Judging,
-    /// File for the report, JSON [required]
+    /// File for the report: JSON, or a page for a browser when its name ends in .html; given twice, both [required]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
-    report: Option<PathBuf>,
+    report: Vec<PathBuf>,
     /// Least serious message to show on standard error: trace, debug, info, warn, error, fatal or panic
     /// [default: warn]
     #[arg(long, value_name = "LEVEL", help_heading = "Output")]
@@ -162,25 +164,28 @@ fn is_given(path: Option<&PathBuf>) -> bool {
 
 /// # Errors
 /// Whatever is wrong with the flags, the files or standard output; an error that is not allowed.
-pub(crate) fn run(args: CalibrateArgs, mut findings: Findings) -> Result<(), Exit> {
+pub(crate) fn run(args: CalibrateArgs, mut findings: Findings, words: &[OsString]) -> Result<(), Exit> {
     let CalibrateArgs { measured, simulated, judging, report, log } = args;
     let least: Level =
         one_of("value of --log", text(log).map(|level| level.to_lowercase()), &Level::NAMES, &mut findings);
     let is_against_model = is_given(measured.adapter_reference.as_ref());
     let required = if is_against_model {
-        vec![("--sim-metrics", &simulated.sim_metrics), ("--report", &report)]
+        vec![("--sim-metrics", &simulated.sim_metrics)]
     } else {
         vec![
             ("--trace-header", &measured.trace_header),
             ("--trace-data", &measured.trace_data),
             ("--sim-results", &simulated.sim_results),
-            ("--report", &report),
         ]
     };
     for (flag, path) in required {
         if !is_given(path.as_ref()) {
             findings.add(Diagnostic::new(format!("{flag} is missing")));
         }
+    }
+    let reports: Vec<_> = report.into_iter().filter(|path| !path.as_os_str().is_empty()).collect();
+    if reports.is_empty() {
+        findings.add(Diagnostic::new("--report is missing"));
     }
     if !is_against_model && is_given(simulated.sim_metrics_blind.as_ref()) {
         findings.add(Diagnostic::new("--sim-metrics-blind goes with --adapter-reference, which is missing"));
@@ -198,11 +203,9 @@ pub(crate) fn run(args: CalibrateArgs, mut findings: Findings) -> Result<(), Exi
     .flatten()
     .cloned()
     .collect();
-    let report = report.filter(|path| !path.as_os_str().is_empty());
-    if let Some(path) = &report {
-        findings.extend(check_outputs(&[("--report", path)], &inputs));
-    }
-    let output = Output { report: report.unwrap_or_default(), logger: Logger { least } };
+    let outputs: Vec<_> = reports.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
+    findings.extend(check_outputs(&outputs, &inputs));
+    let output = Output { reports, logger: Logger { least }, words };
     if is_against_model {
         against_model(&measured, &simulated, judging, &output, findings)
     } else {
@@ -210,17 +213,31 @@ pub(crate) fn run(args: CalibrateArgs, mut findings: Findings) -> Result<(), Exi
     }
 }
 
-struct Output {
-    report: PathBuf,
+struct Output<'a> {
+    reports: Vec<PathBuf>,
     logger: Logger,
+    words: &'a [OsString],
 }
 
-impl Output {
-    /// Writes the report and shows the table.
-    fn write(&self, file: &str, table: &str) -> Result<(), Exit> {
-        std::fs::write(&self.report, file).map_err(|error| {
-            Diagnostic::new(format!("--report: cannot write {}: {error}", self.report.display()))
-        })?;
+impl Output<'_> {
+    /// Writes the reports and shows the table.
+    fn write(
+        &self,
+        file: &str,
+        page: impl Fn(&Origin) -> String,
+        table: &str,
+        warnings: &[Diagnostic],
+    ) -> Result<(), Exit> {
+        for path in &self.reports {
+            let is_page = path.extension().is_some_and(|extension| {
+                ["html", "htm"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+            });
+            if is_page {
+                report_file::write(path, &page(&report_file::origin(self.words, &[], warnings)))?;
+            } else {
+                report_file::write(path, file)?;
+            }
+        }
         Ok(printer::result(table)?)
     }
 }
@@ -229,7 +246,7 @@ fn against_server(
     measured: Measured,
     simulated: &Simulated,
     judging: Judging,
-    output: &Output,
+    output: &Output<'_>,
     mut findings: Findings,
 ) -> Result<(), Exit> {
     let warm_up_requests = or_header("--warmup-requests", measured.warmup_requests, &mut findings);
@@ -285,7 +302,12 @@ fn against_server(
     };
     let calibration = calibrate(&trace, &results, &chunks.unwrap_or_default(), &settings)
         .map_err(|nothing| Diagnostic::new(nothing.to_string()))?;
-    output.write(&report::calibration_file(&calibration), &report::calibration_table(&calibration))?;
+    output.write(
+        &report::calibration_file(&calibration),
+        |origin| calibration_page("calibrate", &calibration, origin),
+        &report::calibration_table(&calibration),
+        &warnings,
+    )?;
 
     let tolerances = Gate { max_mape: None, tolerances: true }.judge(&calibration);
     let gated = Gate { max_mape, tolerances: false }.judge(&calibration);
@@ -314,7 +336,7 @@ fn against_model(
     measured: &Measured,
     simulated: &Simulated,
     judging: Judging,
-    output: &Output,
+    output: &Output<'_>,
     mut findings: Findings,
 ) -> Result<(), Exit> {
     let threshold =
@@ -341,7 +363,9 @@ fn against_model(
     })?;
     output.write(
         &report::adapter_comparison_file(&comparison),
+        |origin| adapter_comparison_page(&comparison, origin),
         &report::adapter_comparison_table(&comparison),
+        &[],
     )?;
     let beyond = |most: f64| -> Vec<Excess> {
         let metrics = comparison.metrics.iter().filter(|metric| metric.mape > most);

@@ -5,15 +5,17 @@ use crate::flags::model::ModelFlags;
 use crate::flags::server::{SentFlags, ServerFlags, replayed};
 use crate::flags::{Findings, SharedFlags, Typed, text};
 use crate::logger::Logger;
-use crate::{Exit, printer};
+use crate::{Exit, printer, report_file};
+use blis::report::html::{Origin, calibration_page};
 use blis::resolve::{self, files::check_outputs, files::inputs};
-use blis::{Diagnostic, RunEnding, RunOptions, Surroundings, report};
+use blis::{Diagnostic, Resolved, RunEnding, RunOptions, Surroundings, report};
 use blis_calibrate::{Gate, Settings, calibrate};
 use blis_config::calibration_files as reading;
 use blis_config::slo_targets::SloFlags;
 use blis_live::Hub;
 use blis_policy::Registry;
 use clap::Args;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -73,14 +75,16 @@ const TTFT_MAPE_THRESHOLD: f64 = 0.15;
 
 /// # Errors
 /// Whatever is wrong with the settings or the files; an error that is larger than allowed.
-pub(crate) fn run(args: LoopArgs, mut findings: Findings, policies: &Registry) -> Result<(), Exit> {
+pub(crate) fn run(
+    args: LoopArgs,
+    mut findings: Findings,
+    words: &[OsString],
+    policies: &Registry,
+) -> Result<(), Exit> {
     let mut options = RunOptions::default();
     args.model.fill(&mut options, &mut findings);
     let output = args.shared.fill(&mut options, &mut findings);
     let logger = Logger { least: output.log };
-    if output.report.is_some() {
-        findings.add(Diagnostic::new("--report is not available yet for loop"));
-    }
     let max_mape = findings.value("--max-mape", args.max_mape);
     if let Some(most) = max_mape.filter(|most| !(most.is_finite() && *most >= 0.0)) {
         findings
@@ -122,6 +126,7 @@ pub(crate) fn run(args: LoopArgs, mut findings: Findings, policies: &Registry) -
         let mut outputs: Vec<_> =
             files.measured.outputs().into_iter().map(|(_, path)| ("--out", path)).collect();
         outputs.extend([&files.results, &files.metrics, &files.report].map(|path| ("--out", path.as_path())));
+        outputs.extend(output.report.as_deref().map(|path| (report_file::FLAG, path)));
         findings.extend(check_outputs(&outputs, &inputs(&options)));
     }
     let (Some(planned), Some(measuring), Some(files)) = (planned, measuring, files) else {
@@ -136,12 +141,21 @@ pub(crate) fn run(args: LoopArgs, mut findings: Findings, policies: &Registry) -
     if measured.recorded == 0 {
         return Err(Diagnostic::new("nothing was recorded that could be compared").into());
     }
-    replay(&mut options, &files, &surroundings)?;
-    compare(&files, &options.slo_targets, max_mape)
+    let resolved = replay(&mut options, &files, &surroundings)?;
+    let page = output.report.as_deref().map(|path| {
+        let origin = report_file::origin(words, &resolved.settings, &resolved.warnings);
+        let origin = Origin { is_measured: true, ..origin };
+        (path, origin)
+    });
+    compare(&files, &options.slo_targets, max_mape, page)
 }
 
-/// Replays the trace and writes what the simulator says.
-fn replay(options: &mut RunOptions, files: &LoopFiles, surroundings: &Surroundings<'_>) -> Result<(), Exit> {
+/// Replays the trace and writes what the simulator says. Returns what was simulated.
+fn replay(
+    options: &mut RunOptions,
+    files: &LoopFiles,
+    surroundings: &Surroundings<'_>,
+) -> Result<Resolved, Exit> {
     options.traffic = replayed(files.measured.header.clone(), files.measured.data.clone());
     // The horizon ended the sending; the answers come after it.
     options.horizon = None;
@@ -152,11 +166,17 @@ fn replay(options: &mut RunOptions, files: &LoopFiles, surroundings: &Surroundin
         return Err(Diagnostic::new(format!("the simulation is stuck: {waiting}")).into());
     }
     write(&files.results, &report::results_file(&outcome))?;
-    write(&files.metrics, &report::metrics_file(&outcome))
+    write(&files.metrics, &report::metrics_file(&outcome))?;
+    Ok(resolved)
 }
 
 /// Compares what was measured with what was simulated, from the files, as `blis calibrate` would.
-fn compare(files: &LoopFiles, slo_targets: &SloFlags, max_mape: Option<f64>) -> Result<(), Exit> {
+fn compare(
+    files: &LoopFiles,
+    slo_targets: &SloFlags,
+    max_mape: Option<f64>,
+    page: Option<(&Path, Origin)>,
+) -> Result<(), Exit> {
     let read = |path: &Path| {
         let name = path.display().to_string();
         let bytes =
@@ -187,6 +207,9 @@ fn compare(files: &LoopFiles, slo_targets: &SloFlags, max_mape: Option<f64>) -> 
     let calibration = calibrate(&trace, &results, &pieces, &settings)
         .map_err(|nothing| Diagnostic::new(nothing.to_string()))?;
     write(&files.report, &report::calibration_file(&calibration))?;
+    if let Some((path, origin)) = page {
+        report_file::write(path, &calibration_page("loop", &calibration, &origin))?;
+    }
     printer::result(&report::calibration_table(&calibration))?;
     let excesses = Gate { max_mape, tolerances: false }.judge(&calibration);
     if excesses.is_empty() {

@@ -6,19 +6,22 @@ use crate::flags::server::{Measuring, SentFlags, ServerFlags};
 use crate::flags::{Findings, Micros, Typed, text};
 use crate::logger::{Level, Logger};
 use crate::progress::Sending;
+use crate::report_file::{self, ReportFlag};
 use crate::{Exit, printer};
 use blis::metrics::Latency;
+use blis::report::html::{KeyFigure, Kind, Origin, RunReport, duration_ms, run_page};
 use blis::resolve::files::{check_outputs, inputs};
-use blis::{Diagnostic, Outcome, RunOptions, report};
+use blis::{Diagnostic, Outcome, RunOptions, Setting, Source, report};
 use blis_calibrate::ChunkTime;
 use blis_config::calibration_files::chunk_times_file;
 use blis_config::options::{Horizon, Traffic, WorkloadOptions};
 use blis_config::resolve::observation::{Observation, observation};
 use blis_config::trace_header::trace_header_file;
+use blis_live::observe::timeline::timeline;
 use blis_live::observe::{self as live, outcome, summary, trace};
-
 use blis_workload::trace::TraceHeader;
 use clap::Args;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -66,6 +69,8 @@ struct ObserveFiles {
     /// [default: warn]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
+    #[command(flatten)]
+    report: ReportFlag,
 }
 
 /// The files of a measurement.
@@ -95,7 +100,7 @@ fn beside(data: &Path) -> PathBuf {
 
 /// # Errors
 /// Whatever is wrong with the settings or the files. Nothing that the server does is an error.
-pub(crate) fn run(args: ObserveArgs, mut findings: Findings) -> Result<(), Exit> {
+pub(crate) fn run(args: ObserveArgs, mut findings: Findings, words: &[OsString]) -> Result<(), Exit> {
     let mut options = RunOptions {
         seed: findings.value("--seed", args.seed),
         horizon: findings.micros("--horizon", args.horizon).map(Horizon::Us),
@@ -110,6 +115,7 @@ pub(crate) fn run(args: ObserveArgs, mut findings: Findings) -> Result<(), Exit>
     let seed = options.seed.unwrap_or(DEFAULT_SEED);
     let measuring = args.server.read(text(args.model), most, (sent.concurrency, seed), &mut findings);
     let (planned, measuring) = plan(&mut options, sent, measuring, &mut findings);
+    let report = args.files.report.path();
     let files = files(args.files.trace_header, args.files.trace_data, &mut findings).map(|(header, data)| {
         let keeps_times = measuring.as_ref().is_some_and(|measuring| measuring.settings.piece_times);
         let given = args.files.itl_output.filter(|path| !path.as_os_str().is_empty());
@@ -122,18 +128,45 @@ pub(crate) fn run(args: ObserveArgs, mut findings: Findings) -> Result<(), Exit>
     if let Some(files) = &files {
         let mut outputs = files.outputs();
         outputs.extend(analysis.saturation_report.as_deref().map(|path| ("--saturation-report", path)));
+        outputs.extend(report.as_deref().map(|path| (report_file::FLAG, path)));
         findings.extend(check_outputs(&outputs, &inputs(&options)));
     }
     let (Some(planned), Some(measuring), Some(files)) = (planned, measuring, files) else {
         return findings.check();
     };
     findings.check()?;
+    let mut settings = planned.settings.clone();
+    let mut warnings = planned.warnings.clone();
     let measured = measure(planned, &measuring, &files, logger)?;
     write_report(&measured, &analysis)?;
+    if let Some(path) = report {
+        let (name, value) = ("model".to_owned(), measuring.settings.model.clone());
+        settings.insert(0, Setting { name, value, source: Source::Given });
+        warnings.extend(measured.observation.warnings.iter().map(Diagnostic::new));
+        let origin = Origin { is_measured: true, ..report_file::origin(words, &settings, &warnings) };
+        report_file::write(&path, &page(&measured, &origin))?;
+    }
     Ok(printer::result(&measured.shown)?)
 }
 
 const DEFAULT_SEED: i64 = 42;
+
+/// The page of what was measured.
+fn page(measured: &Measured, origin: &Origin) -> String {
+    let Measured { observation, outcome, .. } = measured;
+    let late = |percentile: f64| duration_ms(observation.lateness_at(percentile).as_secs_f64() * 1e3);
+    let note = format!("half within {}", late(50.0));
+    run_page(&RunReport {
+        command: "observe",
+        kind: Kind::Measured,
+        outcome,
+        timeline: Some(&timeline(observation)),
+        fitness: None,
+        more: &[KeyFigure::new("Sent late, p99", late(99.0), note)],
+        failures: &observation.failures(),
+        origin,
+    })
+}
 
 /// What is sent, from the same options as a run.
 pub(super) fn plan(
@@ -167,6 +200,7 @@ fn files(
 
 /// What was measured.
 pub(super) struct Measured {
+    observation: live::Observation,
     outcome: Outcome,
     /// What there is to show.
     shown: String,
@@ -226,6 +260,7 @@ pub(super) fn measure(
         outcome,
         recorded: measured.requests.len(),
         interrupted: measured.interrupted,
+        observation: measured,
     })
 }
 

@@ -7,15 +7,21 @@ use crate::flags::prices::prices;
 use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags, Typed};
 use crate::logger::Logger;
+use crate::progress::Runs;
 use crate::variation::{Variation, hardware};
-use crate::{Exit, printer};
+use crate::{Exit, printer, report_file};
 use blis::options::{Traffic, WorkloadOptions};
+use blis::report::html::{PlanReport, plan_page};
 use blis::report::{self, Choice, Question};
-use blis::{Diagnostic, Resolved, RunOptions, Surroundings, resolve};
+use blis::resolve::files::{check_outputs, inputs};
+use blis::{Diagnostic, Resolved, RunOptions, Source, Surroundings, resolve};
 use blis_config::edit;
 use blis_live::Hub;
 use blis_policy::Registry;
-use blis_search::{Configuration, Effort, Slo, Space, Split, fewest_instances, highest_rate};
+use blis_search::subject::Trial;
+use blis_search::{
+    Configuration, Effort, Measured, Slo, Space, Split, Subject, fewest_instances, highest_rate,
+};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -101,12 +107,15 @@ pub(crate) fn run(
     let choices = combinations(&args.plan.choices, &variation, &mut findings);
     let (options, output, flags) = args.fill(&mut findings);
     let plan = flags.read(&options, &mut findings);
+    let outputs: Vec<_> = output.report.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
+    findings.extend(check_outputs(&outputs, &inputs(&options)));
     let Some(plan) = plan.filter(|_| findings.is_empty()) else { return findings.check() };
     let logger = Logger { least: output.log };
 
     let hub = Hub::from_environment();
     let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: Some(policies) };
-    let (mut found, mut impossible) = (Vec::new(), Vec::new());
+    let (mut found, mut told, mut impossible) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let runs = Runs::new();
     for chosen in choices {
         let pairs: Vec<_> = chosen.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let own_split = pairs.iter().find(|(name, _)| *name == "pd-split").map(|(_, value)| *value);
@@ -130,13 +139,17 @@ pub(crate) fn run(
             return Err(Diagnostic::new(problem).into());
         }
         let configuration = Configuration { options: &options, cache: hub.cache(), policies, split };
+        let counted = Counted { configuration, runs: &runs };
         let answer = match plan.question {
-            Question::Instances { rate } => fewest_instances(&configuration, &plan.slo, rate, plan.effort),
-            Question::Rate { instances } => highest_rate(&configuration, &plan.slo, instances, plan.effort),
+            Question::Instances { rate } => fewest_instances(&counted, &plan.slo, rate, plan.effort),
+            Question::Rate { instances } => highest_rate(&counted, &plan.slo, instances, plan.effort),
         };
         let answer = answer.map_err(Exit::Problems)?;
-        found.push(plan.choice(&chosen, &configuration, &resolved, answer));
+        let choice = plan.choice(&chosen, &configuration, &resolved, answer);
+        told.insert(choice.name.clone(), resolved);
+        found.push(choice);
     }
+    runs.clear();
     for (n, (chosen, problems)) in impossible.into_iter().enumerate() {
         if found.is_empty() && n == 0 {
             return Err(Exit::Problems(problems));
@@ -147,10 +160,44 @@ pub(crate) fn run(
         }
     }
     let found = report::ranked(found, plan.question);
+    if let Some(path) = &output.report {
+        let resolved = found.first().and_then(|best| told.get(&best.name));
+        let page = page(&plan, &found, words, resolved);
+        report_file::write(path, &page)?;
+    }
     Ok(printer::result(&match output.format {
         Format::Json => report::plan_document(&found, &plan.slo, plan.question),
         Format::Text | Format::Table => report::plan_text(&found, &plan.slo, plan.question),
     })?)
+}
+
+/// The page, with the settings of the best choice.
+fn page(plan: &Plan, found: &[Choice], words: &[OsString], resolved: Option<&Resolved>) -> String {
+    // Each run has values of its own for these.
+    const VARIED: [&str; 4] = ["num-instances", "num-requests", "rate", "seed"];
+    let settings = resolved.map(|resolved| resolved.settings.clone()).unwrap_or_default();
+    let settings: Vec<_> = settings
+        .into_iter()
+        .filter(|setting| setting.source == Source::Given || !VARIED.contains(&setting.name.as_str()))
+        .collect();
+    let warnings = resolved.map(|resolved| resolved.warnings.as_slice()).unwrap_or_default();
+    let origin = report_file::origin(words, &settings, warnings);
+    let (slo, question) = (&plan.slo, plan.question);
+    plan_page(&PlanReport { choices: found, slo, question, origin: &origin })
+}
+
+/// A configuration whose runs are counted.
+struct Counted<'a> {
+    configuration: Configuration<'a>,
+    runs: &'a Runs,
+}
+
+impl Subject for Counted<'_> {
+    fn measure(&self, trial: &Trial, slo: &Slo) -> Result<Measured, Vec<Diagnostic>> {
+        let measured = self.configuration.measure(trial, slo);
+        self.runs.count();
+        measured
+    }
 }
 
 impl PlanArgs {

@@ -117,7 +117,9 @@ pub(super) fn simulate(
         let origin = report_file::origin(words, &resolved.settings, &resolved.warnings);
         let command = if matches!(options.traffic, Traffic::Trace(_)) { "replay" } else { "run" };
         let (outcome, timeline, origin) = (&outcome, timeline.as_ref(), &origin);
-        let page = RunReport { command, kind: Kind::Simulated, outcome, timeline, fitness, origin };
+        let kind = Kind::Simulated;
+        let (more, failures) = (&[], &[]);
+        let page = RunReport { command, kind, outcome, timeline, fitness, more, failures, origin };
         report_file::write(path, &run_page(&page))?;
     }
     if output.quiet_instances {

@@ -1,6 +1,6 @@
 //! What a real server is asked, from the same settings as a run.
 
-use super::check::Check;
+use super::check::{Check, Setting};
 use super::{analysis, catalogue, horizon, lengths, new_header, saturation, workload};
 use crate::diagnostic::Diagnostic;
 use crate::options::{Horizon, RunOptions, Traffic, WorkloadOptions};
@@ -24,6 +24,8 @@ pub struct Observation {
     pub saturation: Option<Settings>,
     /// What the user should know.
     pub warnings: Vec<Diagnostic>,
+    /// Every setting with its value and where that comes from, sorted by name.
+    pub settings: Vec<Setting>,
 }
 
 /// Checks the traffic of `options`, and what it is judged by; the rest of them does not matter.
@@ -88,6 +90,7 @@ pub fn observation(options: &RunOptions) -> Result<Observation, Vec<Diagnostic>>
         slo_targets,
         saturation,
         warnings: check.warnings,
+        settings: check.settings.into_values().collect(),
     })
 }
 

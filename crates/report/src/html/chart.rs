@@ -1,5 +1,5 @@
-//! What all charts have in common: a frame with axes, drawn once for wide and once for narrow places, a legend, and their
-//! data as a table.
+//! What all charts have in common: a frame with axes, drawn for narrow, wide and very wide places, a legend, and their data
+//! as a table.
 
 use super::axis::Axis;
 use super::markup::{Escaped, Html};
@@ -20,7 +20,8 @@ struct Layout {
 }
 
 /// The style sheet shows the one that suits the place.
-const LAYOUTS: [Layout; 2] = [
+const LAYOUTS: [Layout; 3] = [
+    Layout { class: "full", width: 1280.0, height: 400.0, marks: (14, 7) },
     Layout { class: "wide", width: 640.0, height: 270.0, marks: (8, 5) },
     Layout { class: "narrow", width: 360.0, height: 250.0, marks: (4, 4) },
 ];

@@ -73,6 +73,14 @@ pub fn percentile_chart(of: &Percentiles) -> Html {
         for (number, (_, points)) in (1..).zip(&of.series) {
             let places = points.iter().map(|&(p, ms)| (plane.x(p), plane.y(ms / per_unit)));
             put(out, format_args!("<path class=\"line s{number}\" d=\"{}\"/>\n", line(places, false)));
+            // One value alone is a point.
+            if let [(p, ms)] = points[..] {
+                let (x, y) = (plane.x(p), plane.y(ms / per_unit));
+                put(
+                    out,
+                    format_args!("<circle class=\"dot f{number}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>"),
+                );
+            }
             for (p, ms) in MARKED.iter().filter_map(|&p| Some((p, at(points, p)?))) {
                 let (x, y) = (plane.x(p), plane.y(ms / per_unit));
                 put(

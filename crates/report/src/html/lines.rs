@@ -3,7 +3,7 @@
 use super::axis::{Axis, Scale};
 use super::chart::{Data, Head, Plane, chart, line, put};
 use super::markup::Html;
-use super::number::number;
+use super::number::{count, number};
 
 /// Values over time, or over anything else that goes on evenly.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +96,11 @@ fn legend(series: &[Series]) -> Vec<(String, String)> {
     lines.chain(bands).collect()
 }
 
+/// Whether the values are counts.
+fn is_whole(values: &[f64]) -> bool {
+    values.iter().all(|value| *value >= 0.0 && value.fract() == 0.0)
+}
+
 fn describe(of: &LineChart) -> String {
     let parts = of.series.iter().map(|series| {
         let values = || series.values.iter().copied().filter(|value| value.is_finite());
@@ -113,11 +118,15 @@ fn data(of: &LineChart, axis: &Axis) -> Data {
             columns.extend(["least", "most"].map(str::to_owned));
         }
     }
+    let whole: Vec<bool> = of.series.iter().map(|series| is_whole(&series.values)).collect();
     let row = |(index, &at): (usize, &f64)| {
         let value = |values: &[f64]| number(values.get(index).copied().unwrap_or(f64::NAN));
         let mut cells = vec![number(at)];
-        for series in &of.series {
-            cells.push(value(&series.values));
+        for (series, &whole) in of.series.iter().zip(&whole) {
+            cells.push(match series.values.get(index) {
+                Some(&exact) if whole => count(exact as u64),
+                _ => value(&series.values),
+            });
             if let Some((low, high)) = &series.band {
                 cells.extend([value(low), value(high)]);
             }

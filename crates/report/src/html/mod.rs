@@ -2,8 +2,8 @@
 //!
 //! A [`Page`] is put together from blocks: [`key_figures`], [`table()`], [`line_chart`], [`percentile_chart`],
 //! [`histogram`], [`scatter()`] with a front, [`bars()`]. Each is a pure function of its data to [`Html`], and the same data
-//! give the same bytes. Texts are escaped on their way in. Charts are drawn twice, for wide and for narrow places, and
-//! the style sheet shows one of them; the script adds a cursor and sorts tables, and all there is to see is there
+//! give the same bytes. Texts are escaped on their way in. Charts are drawn for narrow, wide and very wide
+//! places, and the style sheet shows one of the drawings; the script adds a cursor and sorts tables, and all there is to see is there
 //! without it.
 //!
 //! The pages of the commands lie in `pages`.
@@ -27,8 +27,10 @@ pub use lines::{LineChart, Series, line_chart};
 pub use markup::{Html, grid};
 pub use number::{count, counted, duration_ms, number, percent};
 pub use page::{KeyFigure, Page, Section, key_figures, page};
+pub use pages::calibration::{adapter_comparison_page, calibration_page};
 pub use pages::comparison::comparison_page;
 pub use pages::origin::{Origin, Setting};
+pub use pages::plan::{PlanReport, plan_page};
 pub use pages::run::{Kind, RunReport, run_page};
 pub use pages::sweep::sweep_page;
 pub use scatter::{Point, Scatter, scatter};

@@ -151,9 +151,9 @@ mod tests {
     #[test]
     fn the_front_is_a_line_through_its_points() {
         let drawn = drawn();
-        assert_eq!(drawn.matches("<circle").count(), 2 * 4);
-        assert_eq!(drawn.matches("dot dominated\" cx").count(), 2);
-        assert_eq!(drawn.matches("s1 front\"").count(), 2);
+        assert_eq!(drawn.matches("<circle").count(), 3 * 4);
+        assert_eq!(drawn.matches("dot dominated\" cx").count(), 3);
+        assert_eq!(drawn.matches("s1 front\"").count(), 3);
         let path = drawn.split("s1 front\" d=\"M").nth(1).unwrap().split('"').next().unwrap();
         let xs: Vec<f64> =
             path.split('L').map(|point| point.split(',').next().unwrap().parse().unwrap()).collect();

@@ -1,7 +1,9 @@
 //! The pages of the commands.
 
+pub(super) mod calibration;
 pub(super) mod comparison;
 pub(super) mod origin;
+pub(super) mod plan;
 pub(super) mod run;
 mod service;
 pub(super) mod sweep;

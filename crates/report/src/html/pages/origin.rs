@@ -16,6 +16,8 @@ pub struct Origin {
     pub settings: Vec<Setting>,
     /// What the user was warned of.
     pub warnings: Vec<String>,
+    /// Whether a real server had a part in it, so that the same again gives other figures.
+    pub is_measured: bool,
 }
 
 /// A setting as it came out.
@@ -59,21 +61,24 @@ impl Origin {
         let others = self.settings.iter().filter(|setting| !setting.is_given);
         let settings = Table {
             title: "Settings".to_owned(),
-            columns: ["setting", "value", "where it comes from"].map(str::to_owned).into(),
+            columns: ["setting", "value", "source"].map(str::to_owned).into(),
             rows: given.chain(others).map(row).collect(),
         };
+        let pre = "<pre tabindex=\"0\" role=\"region\" aria-label=\"Command line\">";
         let seed = self.setting("seed").map(|seed| format!("Seed {seed}. ")).unwrap_or_default();
-        let same = "The same version with the same settings and files gives the same figures, byte for byte.";
+        let same = if self.is_measured {
+            "A real server was measured: another time its figures will be others."
+        } else {
+            "The same version with the same settings and files gives the same figures, byte for byte."
+        };
         let mut command = format!("<p>{}. {}{same}</p>\n", Escaped(&self.program), Escaped(&seed));
-        put(
-            &mut command,
-            format_args!(
-                "<pre tabindex=\"0\" aria-label=\"Command line\">{}</pre>\n",
-                Escaped(&self.command_line)
-            ),
-        );
+        put(&mut command, format_args!("{pre}{}</pre>\n", Escaped(&self.command_line)));
         vec![
-            Section::new("Configuration", "What was asked for comes first.", vec![table(&settings)]),
+            Section::new(
+                "Configuration",
+                "Every setting with its source; what was asked for comes first.",
+                vec![table(&settings)],
+            ),
             Section::new("How this came about", "", vec![Html::raw(command)]),
         ]
     }

@@ -24,6 +24,10 @@ pub struct RunReport<'a> {
     pub timeline: Option<&'a Timeline>,
     /// How it is rated, if it is.
     pub fitness: Option<&'a Fitness>,
+    /// Further key figures.
+    pub more: &'a [KeyFigure],
+    /// Why requests were not answered, with their numbers, where the outcome does not know.
+    pub failures: &'a [(&'static str, u64)],
     /// How it came about.
     pub origin: &'a Origin,
 }
@@ -50,7 +54,7 @@ pub fn run_page(report: &RunReport<'_>) -> String {
     }
     sections.push(latency_section(outcome));
     sections.extend(report.timeline.map(|timeline| timeline::section(timeline, outcome, kind)));
-    sections.extend(service::sections(outcome));
+    sections.extend(service::sections(outcome, &unanswered(report)));
     sections.push(Section::new("Instances", "", vec![instances(outcome, kind)]));
     sections.extend(origin.sections());
     page(&Page {
@@ -99,8 +103,10 @@ fn figures(report: &RunReport<'_>) -> Vec<KeyFigure> {
     let outcome = report.outcome;
     let (cluster, requests) = (&outcome.cluster, &outcome.conservation);
     let latency = |name: &str, of: Distribution| {
-        let note = format!("half within {}", duration_ms(of.p50));
-        KeyFigure::new(name, if of.count == 0 { "–".to_owned() } else { duration_ms(of.p99) }, note)
+        if of.count == 0 {
+            return KeyFigure::new(name, "–".to_owned(), String::new());
+        }
+        KeyFigure::new(name, duration_ms(of.p99), format!("half within {}", duration_ms(of.p50)))
     };
     let answered = requests.completed as f64 / requests.injected.max(1) as f64;
     let mut figures = vec![
@@ -108,7 +114,7 @@ fn figures(report: &RunReport<'_>) -> Vec<KeyFigure> {
             name: "Answered".to_owned(),
             value: percent(answered),
             note: format!("{} of {}", count(requests.completed), count(requests.injected)),
-            verdict: Some(requests.completed == requests.injected && requests.injected > 0),
+            verdict: (requests.injected > 0).then_some(requests.completed == requests.injected),
         },
         KeyFigure::new("Requests per second", number(cluster.responses_per_s), String::new()),
         KeyFigure::new("Output tokens per second", number(cluster.tokens_per_s), String::new()),
@@ -133,6 +139,7 @@ fn figures(report: &RunReport<'_>) -> Vec<KeyFigure> {
     if let Some(fitness) = report.fitness {
         figures.push(KeyFigure::new("Fitness", number(fitness.score), String::new()));
     }
+    figures.extend(report.more.iter().cloned());
     figures
 }
 
@@ -229,6 +236,9 @@ fn instances(outcome: &Outcome, kind: Kind) -> Html {
 }
 
 /// What became of requests that were not answered, with their numbers.
-pub(super) fn unanswered(outcome: &Outcome) -> Vec<(u64, &'static str)> {
-    not_completed(&outcome.conservation).into_iter().filter(|(count, _)| *count > 0).collect()
+fn unanswered(report: &RunReport<'_>) -> Vec<(u64, &'static str)> {
+    match report.kind {
+        Kind::Simulated => not_completed(&report.outcome.conservation).into(),
+        Kind::Measured => report.failures.iter().map(|&(what, count)| (count, what)).collect(),
+    }
 }

@@ -1,7 +1,6 @@
 //! Who was served how well: classes with and without targets, models, tenants, sessions; who was not served; what came
 //! and went.
 
-use super::run::unanswered;
 use crate::html::bars::{BarRow, Bars, bars};
 use crate::html::markup::{Html, grid};
 use crate::html::number::{count, counted, duration_ms, number, percent};
@@ -10,7 +9,7 @@ use crate::html::table::{Cell, Row, Table, table};
 use blis_metrics::{ClassFigures, ClassGoodput, Goodput, Latency, ModelFigures, Outcome};
 
 /// The parts of a page that there is something to tell in.
-pub(super) fn sections(outcome: &Outcome) -> Vec<Section> {
+pub(super) fn sections(outcome: &Outcome, unanswered: &[(u64, &'static str)]) -> Vec<Section> {
     let mut service = Vec::new();
     if let Some(goodput) = &outcome.goodput {
         service.push(grid(&[attainment(goodput), single_targets(goodput)]));
@@ -25,7 +24,7 @@ pub(super) fn sections(outcome: &Outcome) -> Vec<Section> {
     let note = if outcome.goodput.is_some() { note } else { "" };
     vec![
         Section::new("Service levels", note, service),
-        Section::new("Requests that were not answered", "", vec![losses(outcome)]),
+        Section::new("Requests that were not answered", "", vec![losses(outcome, unanswered)]),
         Section::new("What came and went", "", vec![facts(outcome)]),
     ]
 }
@@ -149,8 +148,8 @@ fn tenants(outcome: &Outcome) -> Html {
     })
 }
 
-fn losses(outcome: &Outcome) -> Html {
-    let lost = unanswered(outcome);
+fn losses(outcome: &Outcome, unanswered: &[(u64, &'static str)]) -> Html {
+    let lost: Vec<_> = unanswered.iter().filter(|(n, _)| *n > 0).copied().collect();
     if lost.is_empty() {
         return Html::default();
     }

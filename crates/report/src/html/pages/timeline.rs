@@ -3,11 +3,14 @@
 use super::run::Kind;
 use crate::html::lines::{LineChart, Series, line_chart};
 use crate::html::markup::{Html, grid};
+use crate::html::number::duration_ms;
 use crate::html::page::Section;
 use blis_metrics::{Outcome, Sample, Timeline};
 
-/// Rates are taken over so many spans of a run.
+/// Rates are taken over at most so many spans of a run.
 const SPANS: usize = 80;
+/// And over so many arrivals on average.
+const ARRIVALS: usize = 12;
 
 /// A unit of time for an axis that reaches so far: seconds, and what it is called.
 fn unit(seconds: f64) -> (f64, &'static str) {
@@ -71,21 +74,15 @@ pub(super) fn section(timeline: &Timeline, outcome: &Outcome, kind: Kind) -> Sec
         }
         charts.extend(replicas(&samples, chart));
     }
-    let note = format!(
-        "{} evenly spaced looks at the system, {}\u{a0}{unit} apart.",
-        samples.len(),
-        apart(timeline, per_unit)
-    );
+    let apart = duration_ms(timeline.interval().as_ms());
+    let note = format!("{} evenly spaced looks at the system, {apart} apart.", samples.len());
     Section::new("Over time", &note, vec![grid(&charts)])
-}
-
-fn apart(timeline: &Timeline, per_unit: f64) -> String {
-    crate::html::number::number(timeline.interval().as_seconds() / per_unit)
 }
 
 /// Arrivals and ends per second, over spans of several samples.
 fn rates(samples: &[Sample], (per_unit, time): (f64, &str)) -> Html {
-    let step = samples.len().div_ceil(SPANS).max(1);
+    let arrived = samples.last().map_or(0, |sample| sample.arrived) as usize;
+    let step = samples.len().div_ceil((arrived / ARRIVALS).clamp(4, SPANS)).max(1);
     let marks: Vec<_> = samples.iter().step_by(step).collect();
     let spans = || marks.windows(2).map(|two| (two[0], two[1]));
     let rate = |value: fn(&Sample) -> u64| {
