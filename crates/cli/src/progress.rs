@@ -3,8 +3,6 @@
 use blis::Tick;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Runs that are over by then show nothing.
@@ -55,44 +53,30 @@ impl Progress {
     }
 }
 
-/// How far many runs are, for people. Runs may end on any thread.
+/// How many runs a search has made, for people. Nobody knows how many there will be, and they end on any thread.
 #[derive(Debug)]
 pub(crate) struct Runs {
-    /// When the first began; `None` when nobody watches.
-    started: Option<Instant>,
-    done: AtomicU64,
-    /// How many there will be, where that is known.
-    total: Option<u64>,
-    bar: OnceLock<ProgressBar>,
+    bar: Option<ProgressBar>,
 }
 
 impl Runs {
-    /// Of so many runs, where that is known.
-    pub(crate) fn new(total: Option<u64>) -> Self {
-        let started = std::io::stderr().is_terminal().then(Instant::now);
-        Self { started, done: AtomicU64::new(0), total, bar: OnceLock::new() }
+    pub(crate) fn new() -> Self {
+        let bar = std::io::stderr()
+            .is_terminal()
+            .then(|| ProgressBar::no_length().with_style(style("{spinner} {pos} runs, {elapsed}")));
+        Self { bar }
     }
 
     /// One more is over.
     pub(crate) fn count(&self) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let Some(elapsed) = self.started.map(|started| started.elapsed()).filter(|it| *it >= PATIENCE) else {
-            return;
-        };
-        let bar = self.bar.get_or_init(|| match self.total {
-            Some(total) => ProgressBar::new(total)
-                .with_style(style("{wide_bar} {pos} of {len} runs, {eta} left"))
-                .with_elapsed(elapsed),
-            None => ProgressBar::no_length()
-                .with_style(style("{spinner} {pos} runs, {elapsed}"))
-                .with_elapsed(elapsed),
-        });
-        bar.set_position(done);
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
     }
 
     /// Takes the bar away.
     pub(crate) fn clear(&self) {
-        if let Some(bar) = self.bar.get() {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }

@@ -193,6 +193,10 @@ struct Counted<'a> {
 }
 
 impl Subject for Counted<'_> {
+    fn least_instances(&self) -> u32 {
+        self.configuration.least_instances()
+    }
+
     fn measure(&self, trial: &Trial, slo: &Slo) -> Result<Measured, Vec<Diagnostic>> {
         let measured = self.configuration.measure(trial, slo);
         self.runs.count();

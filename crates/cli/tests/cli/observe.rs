@@ -124,7 +124,7 @@ fn the_loop_closes() {
     let timing = "--latency-model blackbox --alpha-coeffs 85000,0,0 --beta-coeffs 15000,0,0";
     let words = format!(
         "loop --server-url http://{address} --model qwen/qwen3-14b --server-model m --rate 20 --num-requests 60 \
-         --record-itl --out x {LENGTHS} {timing}"
+         --record-itl --out x --report x.html {LENGTHS} {timing}"
     );
     let ran = at(&folder, &words);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
@@ -138,6 +138,8 @@ fn the_loop_closes() {
     for suffix in ["yaml", "csv", "itl.csv", "results.json", "metrics.json"] {
         assert!(folder.join(format!("x.{suffix}")).exists(), "{suffix}");
     }
+    let page = fs::read_to_string(folder.join("x.html")).unwrap();
+    assert!(page.contains("60 of 60 requests were compared: TTFT is off by "), "{page}");
     // A simulator that is four times as slow is told what is wrong with it.
     let slow = words.replace("15000,0,0", "60000,0,0").replace("--out x", "--out y --max-mape 0.5");
     let ran = at(&folder, &slow);

@@ -1,6 +1,6 @@
 //! `--report`: pages for a browser.
 
-use crate::support::{blis, blis_words, directory, refused};
+use crate::support::{Ran, blis, blis_words, command, directory, refused, succeeded};
 use std::fs;
 
 const RUN: &str = "run --model qwen/qwen3-14b --num-instances 2 --rate 20 --num-requests 60";
@@ -60,6 +60,44 @@ fn a_page_takes_the_place_of_the_one_before() {
     let written = fs::read_to_string(&page).expect("a page");
     assert!(written.starts_with("<!DOCTYPE html>") && written.ends_with("</html>\n"));
     assert_eq!(fs::read_dir(folder).expect("the folder").count(), 1);
+}
+
+#[test]
+fn a_plan_has_a_page_with_the_settings_of_the_best_choice() {
+    let page = directory("report-plan").join("page.html");
+    let words = "plan --model meta-llama/llama-3.1-8b-instruct --workload chatbot --rate 60 --num-requests 500 \
+                 --replications 2 --slo ttft_p99<200ms --try tp=2,1";
+    let told = succeeded(&format!("{words} --report {}", page.display())).stdout;
+    assert_eq!(told, succeeded(words).stdout);
+    let page = fs::read_to_string(page).expect("a page");
+    assert!(
+        page.contains("How many instances of meta-llama/llama-3.1-8b-instruct serve 60 requests/s"),
+        "{page}"
+    );
+    assert!(
+        page.contains("<td>tp</td><td>1</td>") && page.contains("seed 1042") && page.contains("The choices")
+    );
+}
+
+/// Law: the name says what is written, and both can be had at once.
+#[test]
+fn a_calibration_has_a_file_and_a_page() {
+    let folder = directory("report-calibrate");
+    let at = |words: &str| {
+        let done = command().args(words.split_whitespace()).current_dir(&folder).output();
+        let ran = Ran::from(done.expect("the program starts"));
+        assert_eq!(ran.code, 0, "{words}: {}", ran.stderr);
+    };
+    at("run --model qwen/qwen3-14b --rate 10 --num-requests 40 --trace-output t");
+    at("replay --model qwen/qwen3-14b --trace-header t.yaml --trace-data t.csv --results-path r.json");
+    let measured = "calibrate --trace-header t.yaml --trace-data t.csv --sim-results r.json";
+    at(&format!("{measured} --report both.json --report both.html"));
+    at(&format!("{measured} --report one.HTML"));
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect("a report");
+    assert!(read("both.json").starts_with('{'));
+    for page in ["both.html", "one.HTML"] {
+        assert!(read(page).contains("40 of 40 requests were compared"), "{page}");
+    }
 }
 
 #[test]

@@ -70,13 +70,15 @@ pub fn plan_page(report: &PlanReport<'_>) -> String {
 
 fn key_figures(choice: &Choice, best: &Replications, slo: &Slo) -> Vec<KeyFigure> {
     let instances = u64::from(best.trial.instances);
-    let gpus = u64::from(choice.gpus().unwrap_or_default());
+    let gpus = u64::from(choice.gpus.unwrap_or_default());
+    let parts = [choice.name.as_str(), choice.split.as_str()];
+    let kind = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
     let mut figures = vec![
-        KeyFigure::new("Instances", count(instances), choice.name.clone()),
-        KeyFigure::new("GPUs", count(gpus), format!("{} per instance", choice.gpus_per_instance)),
+        KeyFigure::new("Instances", count(instances), kind),
+        KeyFigure::new("GPUs", count(gpus), String::new()),
         KeyFigure::new("Requests per second", number(best.trial.rate), String::new()),
     ];
-    if let Some(cost) = choice.cost_per_hour() {
+    if let Some(cost) = choice.cost_per_hour {
         figures.push(KeyFigure::new("Cost per hour", number(cost), String::new()));
     }
     for (term, worst) in slo.terms.iter().zip(best.worst_ms()) {
@@ -144,13 +146,14 @@ fn drawn(choices: &[Choice], question: Question) -> Html {
     if choices.len() < 2 {
         return Html::default();
     }
-    let priced = choices.iter().all(|choice| choice.price_per_gpu_hour.is_some());
+    let mut answered = choices.iter().filter(|choice| choice.answer.best.is_some());
+    let priced = answered.all(|choice| choice.cost_per_hour.is_some());
     let (title, value): (&str, fn(&Choice) -> Option<f64>) = match question {
         Question::Rate { .. } => {
             ("Requests per second", |choice| Some(choice.answer.best.as_ref()?.trial.rate))
         }
-        Question::Instances { .. } if priced => ("Cost per hour", Choice::cost_per_hour),
-        Question::Instances { .. } => ("GPUs", |choice| choice.gpus().map(f64::from)),
+        Question::Instances { .. } if priced => ("Cost per hour", |choice| choice.cost_per_hour),
+        Question::Instances { .. } => ("GPUs", |choice| choice.gpus.map(f64::from)),
     };
     let row = |choice: &Choice| match value(choice) {
         Some(value) => BarRow::new(&choice.name, value, number(value)),
@@ -170,7 +173,7 @@ fn drawn(choices: &[Choice], question: Question) -> Html {
 }
 
 fn listed(choices: &[Choice], slo: &Slo) -> Html {
-    let priced = choices.iter().any(|choice| choice.price_per_gpu_hour.is_some());
+    let priced = choices.iter().any(|choice| choice.cost_per_hour.is_some());
     let optional = |value: Option<f64>| value.map_or_else(|| Cell::text("–"), |v| Cell::number(v, number(v)));
     let whole = |value: Option<u32>| {
         value.map_or_else(|| Cell::text("–"), |v| Cell::number(f64::from(v), count(u64::from(v))))
@@ -180,11 +183,11 @@ fn listed(choices: &[Choice], slo: &Slo) -> Html {
         let mut cells = vec![
             Cell::text(choice.name.clone()),
             whole(choice.instances()),
-            whole(choice.gpus()),
+            whole(choice.gpus),
             optional(best.map(|best| best.trial.rate)),
         ];
         if priced {
-            cells.push(optional(choice.cost_per_hour()));
+            cells.push(optional(choice.cost_per_hour));
         }
         cells.push(Cell::text(best.map_or("–".to_owned(), |best| figures(slo, &best.worst_ms()))));
         cells.push(Cell::text(
