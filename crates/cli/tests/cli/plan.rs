@@ -94,7 +94,7 @@ fn everything_wrong_with_a_question_is_told_at_once() {
     );
     refused(
         &format!("plan {MODEL} --rate 5 --slo ttft_p99<1s --try no-such-flag=1"),
-        &["unknown flag --no-such-flag"],
+        &["--try: there is no setting \"no-such-flag\""],
     );
     refused(&format!("plan {MODEL} --rate 5"), &["--slo is required"]);
 }
