@@ -21,15 +21,25 @@ fn knot(index: usize) -> u64 {
 /// The knot in front of a number, and the share of the way to the next one.
 #[inline]
 fn place(x: f64) -> (usize, f64) {
-    let whole = x as u64;
-    if whole < 2 * SUB {
-        return (whole as usize, x - whole as f64);
-    }
-    let shift = whole.ilog2() - SUB_BITS;
-    let leading = whole >> shift;
-    let index = u64::from(shift + 1) * SUB + (leading - SUB);
-    let width = (1_u64 << shift) as f64;
-    (index as usize, (x - (leading << shift) as f64) / width)
+    // Signed: what a processor converts in one instruction.
+    let whole = (x as i64).max(0);
+    let shift = (whole as u64 | SUB).ilog2() - SUB_BITS;
+    let low = whole >> shift << shift;
+    let index = (i64::from(shift) << SUB_BITS) + (whole >> shift);
+    // 1/2^shift.
+    let per_width = f64::from_bits(u64::from(1023 - shift) << 52);
+    (index as usize, (x - low as f64) * per_width)
+}
+
+/// [`place`] of a whole number, before the last of `count` knots.
+#[inline]
+fn place_whole(x: u64, count: usize) -> (usize, f64) {
+    let shift = (x | SUB).ilog2() - SUB_BITS;
+    let leading = x >> shift;
+    let index = ((u64::from(shift) << SUB_BITS) + leading) as usize;
+    let per_width = f64::from_bits(u64::from(1023 - shift) << 52);
+    let rest = (x - (leading << shift)) as i64;
+    if index + 1 < count { (index, rest as f64 * per_width) } else { beyond(x as f64, count) }
 }
 
 /// Times over one number. Beyond the last knot they go on as between the last two.
@@ -78,15 +88,21 @@ impl Plane {
 
     #[inline]
     pub(super) fn at(&self, row: f64, column: f64) -> f64 {
-        let (i, down) = clamped(row, self.rows);
-        let (j, right) = clamped(column, self.columns);
-        let line = |i: usize| {
-            let at = i * self.columns + j;
-            let low = self.values[at];
-            low + (self.values[at + 1] - low) * right
-        };
-        let low = line(i);
-        low + (line(i + 1) - low) * down
+        self.between(clamped(row, self.rows), clamped(column, self.columns))
+    }
+
+    /// [`Self::at`] for whole numbers.
+    #[inline]
+    pub(super) fn at_whole(&self, row: u64, column: u64) -> f64 {
+        self.between(place_whole(row, self.rows), place_whole(column, self.columns))
+    }
+
+    #[inline]
+    fn between(&self, (i, down): (usize, f64), (j, right): (usize, f64)) -> f64 {
+        let upper = &self.values[i * self.columns + j..][..self.columns + 2];
+        let (a, b, c, d) = (upper[0], upper[1], upper[self.columns], upper[self.columns + 1]);
+        let (low, high) = (a + (b - a) * right, c + (d - c) * right);
+        low + (high - low) * down
     }
 
     pub(super) fn scaled(&self, factor: f64) -> Self {
@@ -105,9 +121,11 @@ fn knots(last: u64) -> impl Iterator<Item = u64> {
 #[inline]
 fn clamped(x: f64, count: usize) -> (usize, f64) {
     let (index, share) = place(x);
-    if index + 1 < count {
-        return (index, share);
-    }
+    if index + 1 < count { (index, share) } else { beyond(x, count) }
+}
+
+#[cold]
+fn beyond(x: f64, count: usize) -> (usize, f64) {
     let (low, high) = (knot(count - 2) as f64, knot(count - 1) as f64);
     (count - 2, (x - low) / (high - low))
 }
@@ -133,6 +151,8 @@ mod tests {
         for x in [0.0, 0.5, 7.9, 8.0, 63.25, 100.0, 4000.5] {
             assert!((line.at(x) - (3.0 + 2.0 * x)).abs() < 1e-6, "{x}");
             assert!((plane.at(x, x / 2.0) - (1.0 + x * 3.5)).abs() < 1e-6, "{x}");
+            let (row, column) = (x as u64, x as u64 / 3);
+            assert_eq!(plane.at_whole(row, column), plane.at(row as f64, column as f64));
         }
         assert!((line.scaled(0.5).at(10.0) - 11.5).abs() < 1e-9);
     }

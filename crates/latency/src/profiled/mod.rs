@@ -11,9 +11,9 @@
 //! other. T up to 512 is padded to the sizes for which vLLM captures CUDA graphs. A chunk behind cached tokens takes what
 //! a prompt with as many scores takes, and at least a read of the cache; several chunks share one launch.
 //!
-//! All of it is worked out once, into grids (`knots.rs`) that a step reads. No number of it is fitted to a model: times are those
-//! of kernels by themselves, and two constants for kernels too small to be in the tables
-//! ([`SMALL_KERNEL_US`], [`SMALL_KERNEL_BANDWIDTH`]) hold for all GPUs and models.
+//! All of it is worked out once, into grids (`knots.rs`) that a step reads. Times are those of kernels by themselves; three constants
+//! hold for all GPUs and models, for kernels too small to be in the tables ([`SMALL_KERNEL_US`],
+//! [`SMALL_KERNEL_BANDWIDTH`]) and for GPUs that wait for each other ([`SKEW_US`]), and two for launching layers with linear attention ([`LINEAR_PIECE_US`]) come from recorded steps.
 
 mod compose;
 mod knots;
@@ -23,7 +23,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use operators::{SMALL_KERNEL_BANDWIDTH, SMALL_KERNEL_US};
+pub use operators::{SKEW_US, SMALL_KERNEL_BANDWIDTH, SMALL_KERNEL_US};
 pub use shape::{KvFormat, LatentAttention, LinearAttention, ModelShape, QkNorm, WeightFormat};
 pub use tables::{BadTables, KernelTables};
 
@@ -58,12 +58,15 @@ pub struct Profiled {
     /// By tokens of the step, as CUDA graphs.
     graphs: Vec<f64>,
     layers: Line,
+    /// By requests of the step, up to [`MAX_REQUESTS`], then the line of them.
+    heads: Vec<f64>,
     head: Line,
     context: Plane,
     /// Context attention over one token.
     context_base: f64,
     generation: Plane,
-    data_parallel: f64,
+    /// One over the data-parallel ranks.
+    share_of_rank: f64,
     /// What a step with prompts takes at least, up to [`LARGEST_GRAPH`] tokens and above.
     launch: [f64; 2],
 }
@@ -113,17 +116,19 @@ impl Profiled {
             }
             graphs.push(captured.1);
         }
+        let head = Line::new(MAX_REQUESTS, |requests| pass.per_request(requests));
         let model = Self {
             overheads: PerRequest::new(alpha),
             graphs,
             layers: Line::new(MAX_STEP_TOKENS, |tokens| total(pass.per_token(tokens))),
-            head: Line::new(MAX_REQUESTS, |requests| pass.per_request(requests)),
+            heads: (0..=MAX_REQUESTS).map(|requests| head.at(requests as f64)).collect(),
+            head,
             context_base: pass.context(1.0, 0.0),
             context: Plane::new(MAX_STEP_TOKENS, MAX_CONTEXT, |new, past| pass.context(new.max(1.0), past)),
             generation: Plane::new(MAX_REQUESTS, MAX_CONTEXT, |batch, context| {
                 pass.generation(batch.max(1.0), context.max(1.0))
             }),
-            data_parallel: f64::from(deployment.dp),
+            share_of_rank: 1.0 / f64::from(deployment.dp),
             launch: [pass.launch(true), pass.launch(false)],
         };
         let mut carried: Vec<(String, f64)> = pass.operators.carried.into_iter().collect();
@@ -154,6 +159,7 @@ impl Profiled {
         Self {
             graphs: self.graphs.iter().map(|us| us * of_layers).collect(),
             layers: self.layers.scaled(of_layers),
+            heads: self.heads.iter().map(|us| us * beside).collect(),
             head: self.head.scaled(beside),
             context: self.context.scaled(of_layers),
             context_base: self.context_base * of_layers,
@@ -198,23 +204,27 @@ impl LatencyModel for Profiled {
             let (mut sum, mut longest) = (0.0, 0.0);
             for chunk in batch.prefills {
                 tokens += chunk.new_tokens;
-                let us = self.context.at(chunk.new_tokens as f64, chunk.progress as f64) - self.context_base;
+                let us = self.context.at_whole(chunk.new_tokens, chunk.progress) - self.context_base;
                 sum += us;
                 longest = us.max(longest);
             }
             // Ranks have their own requests: the one with the longest chunk is waited for.
-            step += self.context_base + (sum / self.data_parallel).max(longest);
+            step += self.context_base + (sum * self.share_of_rank).max(longest);
         }
         if batch.decodes > 0 {
             let decodes = batch.decodes as f64;
             let context = batch.decode_context_tokens as f64 / decodes + 1.0;
-            step += self.generation.at((decodes / self.data_parallel).max(1.0), context);
+            step += self.generation.at((decodes * self.share_of_rank).max(1.0), context);
         }
         step += match self.graphs.get(tokens as usize) {
             Some(us) => *us,
             None => self.layers.at(tokens as f64),
         };
-        step += self.head.at(batch.len() as f64);
+        let requests = batch.len();
+        step += match self.heads.get(requests as usize) {
+            Some(us) => *us,
+            None => self.head.at(requests as f64),
+        };
         if !batch.prefills.is_empty() {
             step = step.max(self.launch[usize::from(tokens > LARGEST_GRAPH as u64)]);
         }

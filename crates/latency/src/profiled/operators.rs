@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 pub const SMALL_KERNEL_US: f64 = 2.5;
 /// Share of the memory bandwidth that small kernels reach.
 pub const SMALL_KERNEL_BANDWIDTH: f64 = 0.8;
+/// What a sum over GPUs waits until the last of them is there, µs: measured by themselves they start together, in a model they
+/// do not. One value for all GPUs and models.
+pub const SKEW_US: f64 = 2.0;
 /// Shapes that differ by less than this are as measured.
 const SAME: f64 = 1.02;
 
@@ -341,17 +344,18 @@ impl<'a> Operators<'a> {
         self.roofline(2.0 * visits * weights, self.tflops(format), bytes)
     }
 
-    /// Sums `bytes` over the GPUs of a group: vLLM's own kernel or NCCL, whichever is quicker.
+    /// Sums `bytes` over the GPUs of a group: vLLM's own kernel, the one that it has for Blackwell, or NCCL, whichever is
+    /// quickest.
     pub(super) fn all_reduce(&mut self, gpus: u32, bytes: f64) -> f64 {
         if gpus < 2 {
             return 0.0;
         }
-        let own = self.transfer("graph", gpus, bytes);
-        let nccl = self.transfer("all_reduce", gpus, bytes);
-        match (own, nccl) {
-            (Some(own), Some(nccl)) => own.min(nccl),
-            (own, nccl) => own.or(nccl).unwrap_or(0.0),
-        }
+        let kernels = ["graph", "fused", "all_reduce"];
+        let quickest = kernels
+            .into_iter()
+            .filter_map(|kernel| self.transfer(kernel, gpus, bytes))
+            .min_by(f64::total_cmp);
+        quickest.map_or(0.0, |us| us + SKEW_US)
     }
 
     /// An operation among the GPUs of a group by its name in the tables; none where it was not measured.
