@@ -26,6 +26,7 @@ BROWSERS = ["chromium", "chromium-browser", "google-chrome"]
 WIDTHS = [400, 1600]
 SCHEMES = ["light", "dark"]
 SMALLEST_PX = 10
+PATIENCE_MS = 5_000
 # What WCAG asks for of text, and of large text.
 CONTRAST, CONTRAST_LARGE = 4.5, 3.0
 MODEL = ["--model", "qwen/qwen3-14b"]
@@ -46,9 +47,10 @@ LOOK = r"""
     const drawings = [...figure.querySelectorAll("svg")].filter(shown);
     if (figure.matches(".chart") && drawings.length !== 1) wrong.push(`${title}: ${drawings.length} drawings`);
     for (const drawing of drawings) {
-      const marks = [...drawing.querySelectorAll("path.line, path.band, circle, rect")]
-        .filter((mark) => mark.getBBox().width > 0 || mark.getBBox().height > 0);
+      const marks = [...drawing.querySelectorAll("path.line, path.band, circle, rect")];
+      const isSeen = (mark) => mark.getBBox().width > 0 || mark.getBBox().height > 0;
       if (marks.length === 0) wrong.push(`${title}: nothing is drawn`);
+      if (!marks.every(isSeen)) wrong.push(`${title}: a mark has no size`);
       if (!marks.every((mark) => getComputedStyle(mark).stroke !== "none" || getComputedStyle(mark).fill !== "none")) {
         wrong.push(`${title}: a mark has no colour`);
       }
@@ -194,6 +196,13 @@ def make(blis, folder):
         "plan": [*plan, "--rate", "60", *slo, "--try", "tp=1,2", "--price", "H100=3.5"],
         "plan-rate": [*plan, "--num-instances", "2", *slo],
         "plan-none": [*plan, "--rate", "500", "--slo", "ttft_p99<1ms", "--max-instances", "2"],
+        "sweep": [
+            *["sweep", *LLAMA, "--rate", "20", "--num-requests", "150", "--set", "tp=1,2,4", "--set", "max-num-seqs=8,64,256"],
+            *["--set", "max-num-batched-tokens=512,2048,8192", "--objective", "output_tokens_per_s_per_gpu,ttft_p99_ms"],
+        ],
+        "compare": [
+            *["compare", *LLAMA, "--rate", "20", "--num-requests", "150", "--with", "wide: tp=2", "--with", "max-num-seqs=8"],
+        ],
     }.items():
         run(blis, folder, *words, "--report", f"{page}.html")
     served(blis, folder)
@@ -252,6 +261,16 @@ def handles_work(tab):
     return wrong
 
 
+def tried(check, tab):
+    """Complaints of a check that may wait in vain for what a page ought to have."""
+    from playwright.sync_api import Error
+
+    try:
+        return check(tab)
+    except Error as error:
+        return [f"it does not do what it ought to: {error.message.splitlines()[0]}"]
+
+
 def look(engine, page, width, scheme, keep, checks):
     """One page at one width in one scheme; a second time without scripts."""
     what = f"{page.name} at {width} px, {scheme}"
@@ -260,6 +279,7 @@ def look(engine, page, width, scheme, keep, checks):
             viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=scripts
         )
         tab = context.new_page()
+        tab.set_default_timeout(PATIENCE_MS)
         wrong = []
         tab.on("console", lambda said: wrong.append(f"the console says {said.text}"))
         tab.on("pageerror", lambda error: wrong.append(f"the script fails: {error}"))
@@ -272,8 +292,8 @@ def look(engine, page, width, scheme, keep, checks):
             wrong += found["wrong"]
             if keep:
                 tab.screenshot(path=keep / f"{page.stem}-{width}-{scheme}.png", full_page=True)
-            wrong += handles_work(tab)
-        wrong += theme_works(tab)
+            wrong += tried(handles_work, tab)
+        wrong += tried(theme_works, tab)
         context.close()
         checks.settle(what if scripts else f"{what}, without scripts", wrong)
 

@@ -182,6 +182,13 @@ fn write_data(out: &mut String, head: &Head, data: &Data) {
     *out += "</tbody></table></div></details>\n";
 }
 
+/// Draws a line of this class, unless it has no length.
+pub(super) fn put_line(out: &mut String, class: &str, path: &str) {
+    if path.contains(['L', 'H']) {
+        put(out, format_args!("<path class=\"line {class}\" d=\"{path}\"/>\n"));
+    }
+}
+
 /// A line through points; values that are no numbers interrupt it. With `steps` it stays until the next value.
 pub(super) fn line(points: impl Iterator<Item = (f64, f64)>, steps: bool) -> String {
     let (mut path, mut is_down) = (String::new(), false);

@@ -1,7 +1,7 @@
 //! Distributions of latencies: by percentile, and by how often each range occurs.
 
 use super::axis::{Axis, Scale};
-use super::chart::{Data, Head, Plane, chart, line, put};
+use super::chart::{Data, Head, Plane, chart, line, put, put_line};
 use super::markup::{Escaped, Html};
 use super::number::{count, duration_ms, number, percent};
 use blis_metrics::curve::Bin;
@@ -72,7 +72,7 @@ pub fn percentile_chart(of: &Percentiles) -> Html {
         }
         for (number, (_, points)) in (1..).zip(&of.series) {
             let places = points.iter().map(|&(p, ms)| (plane.x(p), plane.y(ms / per_unit)));
-            put(out, format_args!("<path class=\"line s{number}\" d=\"{}\"/>\n", line(places, false)));
+            put_line(out, &format!("s{number}"), &line(places, false));
             // One value alone is a point.
             if let [(p, ms)] = points[..] {
                 let (x, y) = (plane.x(p), plane.y(ms / per_unit));

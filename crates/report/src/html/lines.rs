@@ -1,7 +1,7 @@
 //! Lines over time.
 
 use super::axis::{Axis, Scale};
-use super::chart::{Data, Head, Plane, chart, line, put};
+use super::chart::{Data, Head, Plane, chart, line, put, put_line};
 use super::markup::Html;
 use super::number::{count, number};
 
@@ -65,7 +65,7 @@ pub fn line_chart(of: &LineChart) -> Html {
         }
         for (number, series) in (1..).zip(&of.series) {
             let points = of.at.iter().zip(&series.values).map(|(&x, &y)| (plane.x(x), finite_y(plane, y)));
-            put(out, format_args!("<path class=\"line s{number}\" d=\"{}\"/>\n", line(points, of.steps)));
+            put_line(out, &format!("s{number}"), &line(points, of.steps));
         }
     };
     let head = Head {

@@ -1,7 +1,7 @@
 //! Points, the best of which form a front.
 
 use super::axis::{Axis, Scale};
-use super::chart::{Data, Head, Plane, chart, line, put};
+use super::chart::{Data, Head, Plane, chart, line, put, put_line};
 use super::markup::{Escaped, Html};
 use super::number::number;
 
@@ -70,9 +70,7 @@ pub fn scatter(of: &Scatter) -> Html {
     let draw = |plane: &Plane<'_>, out: &mut String| {
         let front = points.iter().filter(|point| of.is_joined && point.on_front);
         let front = line(front.map(|point| (plane.x(point.x), plane.y(point.y))), false);
-        if !front.is_empty() {
-            put(out, format_args!("<path class=\"line s1 front\" d=\"{front}\"/>\n"));
-        }
+        put_line(out, "s1 front", &front);
         for point in &points {
             let (x, y) = (plane.x(point.x), plane.y(point.y));
             let (class, radius, focus) = match (point.on_front, on_front) {
