@@ -37,7 +37,7 @@
 //! assert_eq!(problems.len(), 3, "no instances, no such scheduler, no model");
 //! ```
 
-pub use blis_cluster::{Detail, Observer, Plan, Progress, Workload};
+pub use blis_cluster::{Control, Detail, Observer, Plan, Progress, Stopped, Workload, abandon};
 pub use blis_config::{
     Diagnostic, Gpus, Resolved, Setting, Source, Surroundings, catalogue, convert, options, resolve,
 };

@@ -10,10 +10,12 @@
 //! ```
 
 mod arguments;
+mod around;
 mod commands;
 mod deprecated;
 mod flags;
 mod flags_file;
+pub mod library;
 mod logger;
 mod printer;
 mod progress;

@@ -20,8 +20,9 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(requests: Option<u64>, horizon: Tick) -> Self {
-        let started = std::io::stderr().is_terminal().then(Instant::now);
+    /// `shows` says whether it is for anybody.
+    pub(crate) fn new(requests: Option<u64>, horizon: Tick, shows: bool) -> Self {
+        let started = (shows && std::io::stderr().is_terminal()).then(Instant::now);
         Self { started, bar: None, requests, horizon }
     }
 
@@ -93,10 +94,9 @@ pub(crate) struct Trials {
 }
 
 impl Trials {
-    /// Of so many.
-    pub(crate) fn new(trials: u64) -> Self {
-        let bar = std::io::stderr()
-            .is_terminal()
+    /// Of so many; `shows` says whether it is for anybody.
+    pub(crate) fn new(trials: u64, shows: bool) -> Self {
+        let bar = (shows && std::io::stderr().is_terminal())
             .then(|| ProgressBar::new(trials).with_style(style("{wide_bar} {pos}/{len} trials  ETA {eta}")));
         Self { bar }
     }

@@ -65,8 +65,13 @@ enum State {
 }
 
 impl<'a> Watch<'a> {
-    pub(crate) fn new(resolved: &Resolved, files: Option<&'a TraceFiles>, keeps_timeline: bool) -> Self {
-        let progress = Progress::new(resolved.requests, resolved.plan.horizon);
+    pub(crate) fn new(
+        resolved: &Resolved,
+        files: Option<&'a TraceFiles>,
+        keeps_timeline: bool,
+        shows: bool,
+    ) -> Self {
+        let progress = Progress::new(resolved.requests, resolved.plan.horizon, shows);
         let (numbers, growth) = (resolved.row_numbers, resolved.trace_header.context_growth);
         let trace = files.map(|files| Recording { files, numbers, growth, state: State::NotBegun });
         Self { progress, trace, timeline: keeps_timeline.then(Timeline::default) }

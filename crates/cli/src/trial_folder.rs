@@ -1,7 +1,7 @@
 //! The folder in which a sweep keeps its trials: written as they come, taken up again after whatever stopped it.
 
 use crate::Exit;
-use crate::logger::Logger;
+use crate::around::Messages;
 use blis::RunOptions;
 use blis::resolve::files;
 use blis_kernel::rng::fnv1a_64;
@@ -36,7 +36,7 @@ impl TrialFolder {
         part: Part,
         name: &str,
         base: &Value,
-        logger: Logger,
+        logger: Messages<'_>,
     ) -> Result<(Self, Vec<Trial>), Exit> {
         let folder = Folder::create(path, &rows::experiment(sweep, name, base))?;
         let contents = folder.read()?;
@@ -75,6 +75,14 @@ impl TrialFolder {
         Ok(())
     }
 
+    /// Writes the rest of a sweep that ends early.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn leave(mut self) -> Result<(), Exit> {
+        Ok(self.writer.flush()?)
+    }
+
     /// Writes the rest, and brings the files into their final form when every part is done.
     ///
     /// # Errors
@@ -102,7 +110,10 @@ pub(crate) fn base(words: &[OsString], options: &RunOptions, others: &[&str]) ->
             words.next();
         }
     }
-    let text = |path: &Path| fs::read(path).ok();
+    let text = |path: &Path| match options.texts.get(path) {
+        Some(text) => Some(text.clone().into_bytes()),
+        None => fs::read(path).ok(),
+    };
     let files: serde_json::Map<_, _> = files::inputs(options)
         .into_iter()
         .filter_map(|path| {

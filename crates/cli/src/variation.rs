@@ -1,14 +1,14 @@
 //! A command line of which some settings are varied.
 
 use crate::arguments;
+use crate::around::Around;
 use crate::commands::Command;
 use crate::flags::Findings;
 use blis::{Diagnostic, Gpus, Outcome, RunOptions, Surroundings, resolve};
 use blis_config::diagnostic::nearest;
 use blis_config::edit;
-use blis_policy::Registry;
-use blis_search::Runner;
 use blis_search::figure::Hardware;
+use blis_search::{Runner, stopped};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(crate) type Fill = fn(Command, &mut Findings) -> RunOptions;
 pub(crate) struct Variation<'a> {
     /// The command line.
     pub(crate) words: &'a [OsString],
-    pub(crate) policies: &'a Registry,
+    pub(crate) around: &'a Around<'a>,
     pub(crate) fill: Fill,
 }
 
@@ -35,8 +35,9 @@ impl Variation<'_> {
             settings.iter().partition(|(name, _)| edit::is_in_file(name));
         let flags = flags.into_iter().map(|(name, value)| OsString::from(format!("--{name}={value}")));
         let words = self.words.iter().cloned().chain(flags).collect();
-        let (command, mut findings) = arguments::parse(words, self.policies)?;
+        let (command, mut findings) = arguments::parse(words, self.around.policies)?;
         let mut options = (self.fill)(command, &mut findings);
+        options.texts.clone_from(self.around.texts);
         for (name, value) in in_files {
             if let Err(problem) = edit::set_in_file(&mut options, name, value) {
                 findings.add(problem);
@@ -54,7 +55,7 @@ impl Variation<'_> {
         names: impl Iterator<Item = &'n str>,
         fixed: &[&str],
     ) -> Vec<Diagnostic> {
-        let all = arguments::command(self.policies);
+        let all = arguments::command(self.around.policies);
         let known: Vec<&str> = all
             .find_subcommand(command)
             .into_iter()
@@ -95,9 +96,11 @@ impl Runner for Runs<'_> {
         let mut options = self.variation.options(settings)?;
         options.seed = Some(seed);
         options.per_request = self.per_request;
-        let policies = Some(self.variation.policies);
+        let around = self.variation.around;
+        let policies = Some(around.policies);
         let resolved = resolve::resolve(&options, &Surroundings { hub: None, cache: self.cache, policies })?;
-        Ok((blis::run(&resolved.plan), hardware(&resolved.gpus, self.prices)))
+        let outcome = around.control.run(&resolved.plan, &mut ()).map_err(|_| vec![stopped()])?;
+        Ok((outcome, hardware(&resolved.gpus, self.prices)))
     }
 }
 

@@ -19,6 +19,7 @@ mod run;
 mod sampling;
 mod scaling;
 mod signals;
+mod stop;
 
 pub mod plan;
 
@@ -30,3 +31,4 @@ pub use plan::{
     RoutingPlan, ScheduledFault, TracePlan, TransferPlan, WarmUp, Workload,
 };
 pub use run::{run, run_observed, run_with_progress};
+pub use stop::{Cause, Control, Stopped, abandon};

@@ -35,6 +35,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Requests between two calls of the progress callback.
 const PROGRESS_EVERY_REQUESTS: u64 = 4096;
+/// Events of the gateway between two calls at most; some come at every look of a dispatcher or an autoscaler.
+const PROGRESS_EVERY_EVENTS: u32 = 65_536;
 
 /// Runs a plan to its end.
 pub fn run(plan: &Plan) -> Outcome {
@@ -243,6 +245,7 @@ impl<'a> Cluster<'a> {
         // Where the end of a request, or of its prompt, brings an event at the gateway, or tells that no fault matters.
         let reactive = self.source.is_reactive() || self.disaggregation.is_some() || self.faults.is_some();
         let mut told = self.injected;
+        let mut events = 0;
         loop {
             let mut next = self.next_event();
             while self.sample_at < until {
@@ -280,8 +283,10 @@ impl<'a> Cluster<'a> {
                 Stage::ScalingTick => self.scaling_tick(at),
                 Stage::Scaling => self.scale(at),
             }
-            if self.injected >= told + PROGRESS_EVERY_REQUESTS {
+            events += 1;
+            if self.injected >= told + PROGRESS_EVERY_REQUESTS || events >= PROGRESS_EVERY_EVENTS {
                 told = self.injected;
+                events = 0;
                 let (now, injected, ended) = (self.now, self.injected, self.ended);
                 self.observer.progress(Progress { now, injected, ended });
             }

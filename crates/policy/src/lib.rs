@@ -9,6 +9,7 @@ pub mod autoscaling;
 pub mod disaggregation;
 pub mod encode;
 pub mod flow_control;
+mod own;
 pub mod preemption;
 pub mod priority;
 pub mod registry;
@@ -16,6 +17,7 @@ pub mod routing;
 pub mod saturation;
 pub mod scheduling;
 
+pub use own::Own;
 pub use registry::{Configured, Entry, Param, ParamError, Params, Range, Registry, Setup, Table};
 
 /// Which figures a policy looks at, so that the host need not bring the others up to date.

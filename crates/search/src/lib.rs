@@ -21,5 +21,5 @@ pub use goal::{Goal, Score};
 pub use method::Method;
 pub use slo::{Slo, Term};
 pub use space::{Dimension, Point, Space};
-pub use subject::{Configuration, Measured, Split, Subject};
+pub use subject::{Configuration, Measured, Split, Subject, stopped};
 pub use sweep::{Runner, Sweep, Watcher};

@@ -1,6 +1,7 @@
 //! What is tried, and what a try shows.
 
 use crate::slo::Slo;
+use blis_cluster::Control;
 use blis_config::options::Traffic;
 use blis_config::{Diagnostic, RunOptions, Surroundings, edit, resolve};
 use blis_metrics::{Outcome, RunEnding};
@@ -85,6 +86,8 @@ pub struct Configuration<'a> {
     pub policies: &'a Registry,
     /// Which part of the instances processes prompts, and which generates answers; `None` = all do both.
     pub split: Option<Split>,
+    /// Ends its runs.
+    pub control: &'a Control,
 }
 
 /// Prefill instances to decode instances.
@@ -142,6 +145,12 @@ impl Subject for Configuration<'_> {
         }
         let surroundings = Surroundings { hub: None, cache: self.cache, policies: Some(self.policies) };
         let resolved = resolve(&options, &surroundings)?;
-        Ok(Measured::of(&blis_cluster::run(&resolved.plan), slo))
+        let outcome = self.control.run(&resolved.plan, &mut ()).map_err(|_| vec![stopped()])?;
+        Ok(Measured::of(&outcome, slo))
     }
+}
+
+/// What is said of a run that somebody stopped.
+pub fn stopped() -> Diagnostic {
+    Diagnostic::new("the run was stopped")
 }

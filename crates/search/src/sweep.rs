@@ -230,8 +230,11 @@ impl Sweep {
         )
     }
 
-    /// Makes some trials in parallel and tells of each as soon as it is done.
-    fn batch<E: Send>(
+    /// Makes some trials in parallel and tells of each as soon as it is done; gives them in that order.
+    ///
+    /// # Errors
+    /// What the watcher said.
+    pub fn batch<E: Send>(
         &self,
         jobs: &[(u64, Point)],
         runner: &dyn Runner,

@@ -14,7 +14,7 @@ pub(crate) const ENTRY: Entry<MakeScorer> = Entry {
         default: 0.5,
         range: Range::Fraction,
     }],
-    make: |setup| Box::new(KvHeadroom { enough: setup.params.get("kv-headroom-enough") }),
+    make: &|setup| Box::new(KvHeadroom { enough: setup.params.get("kv-headroom-enough") }),
 };
 
 struct KvHeadroom {

@@ -15,7 +15,7 @@ pub(crate) const ENTRY: Entry<MakeAdmission> = Entry {
         default: 2000.0,
         range: Range::PositiveCount,
     }],
-    make: |setup| Box::new(LongPromptsWait { longest: setup.params.get("long-prompt-tokens") }),
+    make: &|setup| Box::new(LongPromptsWait { longest: setup.params.get("long-prompt-tokens") }),
 };
 
 struct LongPromptsWait {

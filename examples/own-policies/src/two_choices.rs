@@ -10,7 +10,7 @@ pub(crate) const ENTRY: Entry<MakeRouter> = Entry {
     summary: "the less loaded of two instances drawn at random",
     formula: "arg min load over two uniform draws",
     params: &[],
-    make: |setup| Box::new(TwoChoices(setup.random())),
+    make: &|setup| Box::new(TwoChoices(setup.random())),
 };
 
 struct TwoChoices(GoRand);

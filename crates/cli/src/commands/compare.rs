@@ -1,12 +1,12 @@
 //! `blis compare`: configurations under the same traffic and seeds.
 
 use super::Command;
+use crate::around::Around;
 use crate::flags::model::ModelFlags;
 use crate::flags::output::{Format, Output};
 use crate::flags::prices::prices;
 use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags, Typed};
-use crate::logger::Logger;
 use crate::progress::Trials;
 use crate::variation::{Variation, hardware};
 use crate::{Exit, flags_file, printer, report_file};
@@ -15,9 +15,9 @@ use blis::report::{self, Compared};
 use blis::resolve::files;
 use blis::{Diagnostic, Outcome, Resolved, RunOptions, Surroundings, resolve};
 use blis_live::Hub;
-use blis_policy::Registry;
 use blis_search::compare::{Candidate, measure};
 use blis_search::figure::Hardware;
+use blis_search::stopped;
 use clap::Args;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -75,16 +75,18 @@ struct Configuration<'a> {
     options: RunOptions,
     resolved: Resolved,
     cache: Option<&'a std::path::Path>,
-    policies: &'a Registry,
+    around: &'a Around<'a>,
     prices: &'a BTreeMap<String, f64>,
 }
 
 impl Candidate for Configuration<'_> {
     fn run(&self, seed: i64) -> Result<(Outcome, Hardware), Vec<Diagnostic>> {
         let options = RunOptions { seed: Some(seed), ..self.options.clone() };
-        let surroundings = Surroundings { hub: None, cache: self.cache, policies: Some(self.policies) };
+        let surroundings =
+            Surroundings { hub: None, cache: self.cache, policies: Some(self.around.policies) };
         let resolved = resolve::resolve(&options, &surroundings)?;
-        Ok((blis::run(&resolved.plan), hardware(&resolved.gpus, self.prices)))
+        let outcome = self.around.control.run(&resolved.plan, &mut ()).map_err(|_| vec![stopped()])?;
+        Ok((outcome, hardware(&resolved.gpus, self.prices)))
     }
 }
 
@@ -94,8 +96,50 @@ pub(crate) fn run(
     args: CompareArgs,
     mut findings: Findings,
     words: &[OsString],
-    policies: &Registry,
+    around: &Around<'_>,
 ) -> Result<(), Exit> {
+    let mut wanted = Vec::new();
+    for path in &args.compare.files {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(words) = findings.try_all(flags_file::words("FILE", path)) {
+            wanted.push(Wanted { name, words, changes: String::new() });
+        }
+    }
+    let Comparison { format, compared, seeds } = compared(args, wanted, findings, words, around)?;
+    Ok(printer::result(&match format {
+        Format::Json => report::comparison_document(&compared, &seeds),
+        Format::Text | Format::Table => report::comparison_text(&compared, &seeds),
+    })?)
+}
+
+/// A configuration as it is asked for.
+pub(crate) struct Wanted {
+    /// What it is called.
+    pub(crate) name: String,
+    /// The flags that are its own.
+    pub(crate) words: Vec<OsString>,
+    /// What changes after that, `NAME=VALUE` separated by spaces.
+    pub(crate) changes: String,
+}
+
+/// What a comparison showed.
+pub(crate) struct Comparison {
+    pub(crate) format: Format,
+    pub(crate) compared: Vec<Compared>,
+    pub(crate) seeds: Vec<i64>,
+}
+
+/// Compares these configurations, and those that follow from the flags.
+///
+/// # Errors
+/// Whatever is wrong with the settings and the files.
+pub(crate) fn compared(
+    args: CompareArgs,
+    mut wanted: Vec<Wanted>,
+    mut findings: Findings,
+    words: &[OsString],
+    around: &Around<'_>,
+) -> Result<Comparison, Exit> {
     let (options, output, flags) = args.fill(&mut findings);
     let prices = prices(flags.price.as_deref(), &mut findings);
     let replications = findings.value("--replications", flags.replications).unwrap_or(10);
@@ -103,32 +147,26 @@ pub(crate) fn run(
         findings
             .add(Diagnostic::new(format!("--replications is {replications}; it must be from 1 to 10000")));
     }
-    if flags.files.len() + flags.with.len() < usize::from(flags.with.is_empty()) + 1 {
+    if wanted.len() + flags.with.len() < usize::from(flags.with.is_empty()) + 1 {
         findings.add(Diagnostic::new("there is nothing to compare").with_help(
             "give two files with flags, or --with NAME=VALUE for what another configuration has otherwise",
         ));
     }
-    let logger = Logger { least: output.log };
+    let logger = around.messages(output.log);
 
-    let mut wanted: Vec<(String, Vec<OsString>, String)> = Vec::new();
-    for path in &flags.files {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some(words) = findings.try_all(flags_file::words("FILE", path)) {
-            wanted.push((name, words, String::new()));
-        }
-    }
     if wanted.is_empty() {
-        wanted.push(("base".to_owned(), Vec::new(), String::new()));
+        wanted.push(Wanted { name: "base".to_owned(), words: Vec::new(), changes: String::new() });
     }
     // Changes are made to the first configuration.
-    let first = wanted[0].1.clone();
+    let first = wanted[0].words.clone();
     for text in &flags.with {
         let (name, changes) = text.split_once(": ").unwrap_or((text, text));
-        wanted.push((name.trim().to_owned(), first.clone(), changes.to_owned()));
+        let (name, changes) = (name.trim().to_owned(), changes.to_owned());
+        wanted.push(Wanted { name, words: first.clone(), changes });
     }
-    let variation = Variation { words, policies, fill };
+    let variation = Variation { words, around, fill };
     let mut changes = Vec::new();
-    for (_, _, text) in &wanted {
+    for Wanted { changes: text, .. } in &wanted {
         let pairs: Vec<_> = text.split_whitespace().map(|pair| (pair, pair.split_once('='))).collect();
         for (pair, _) in pairs.iter().filter(|(_, split)| split.is_none()) {
             findings.add(Diagnostic::new(format!("--with: \"{pair}\" must be NAME=VALUE, such as tp=2")));
@@ -143,10 +181,10 @@ pub(crate) fn run(
     findings.check()?;
 
     let hub = Hub::from_environment();
-    let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: Some(policies) };
+    let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: Some(around.policies) };
     let (mut configurations, mut problems, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-    for ((name, file_words, _), changes) in wanted.iter().zip(&changes) {
-        let all: Vec<OsString> = words[..2].iter().chain(file_words).chain(&words[2..]).cloned().collect();
+    for (Wanted { name, words: own, .. }, changes) in wanted.iter().zip(&changes) {
+        let all: Vec<OsString> = words[..2].iter().chain(own).chain(&words[2..]).cloned().collect();
         let changes: Vec<_> =
             changes.iter().map(|(name, value)| (name.trim_start_matches('-'), *value)).collect();
         let resolved = Variation { words: &all, ..variation }.options(&changes).and_then(|options| {
@@ -162,7 +200,7 @@ pub(crate) fn run(
                     warnings.push(warning);
                 }
                 let (name, cache, prices) = (name.clone(), hub.cache(), &prices);
-                configurations.push(Configuration { name, options, resolved, cache, policies, prices });
+                configurations.push(Configuration { name, options, resolved, cache, around, prices });
             }
             Err(of_this) => problems.extend(
                 of_this
@@ -177,7 +215,8 @@ pub(crate) fn run(
 
     let seed = options.seed.unwrap_or(42);
     let seeds: Vec<i64> = (0..replications).map(|n| seed.wrapping_add(n)).collect();
-    let bar = Mutex::new(Trials::new((seeds.len() * configurations.len()) as u64));
+    let runs = (seeds.len() * configurations.len()) as u64;
+    let bar = Mutex::new(Trials::new(runs, around.is_terminal()));
     let candidates: Vec<&dyn Candidate> = configurations.iter().map(|one| one as &dyn Candidate).collect();
     let tell = || bar.lock().map(|mut bar| bar.done()).unwrap_or_default();
     let measured = measure(&candidates, &seeds, &tell).map_err(Exit::Problems)?;
@@ -196,10 +235,7 @@ pub(crate) fn run(
         let origin = report_file::origin(words, &configurations[0].resolved.settings, &warnings);
         report_file::write(path, &comparison_page(&compared, &seeds, &origin))?;
     }
-    Ok(printer::result(&match output.format {
-        Format::Json => report::comparison_document(&compared, &seeds),
-        Format::Text | Format::Table => report::comparison_text(&compared, &seeds),
-    })?)
+    Ok(Comparison { format: output.format, compared, seeds })
 }
 
 /// The options of a configuration.

@@ -2,7 +2,7 @@
 
 mod accuracy;
 mod calibrate;
-mod compare;
+pub(crate) mod compare;
 mod completion;
 mod compose;
 mod convert;
@@ -11,18 +11,19 @@ mod full_loop;
 mod listing;
 mod mock;
 mod observe;
-mod plan;
+pub(crate) mod plan;
 mod policies;
-mod replay;
+pub(crate) mod replay;
 mod result_file;
 mod results;
-mod run;
+pub(crate) mod run;
 mod schema;
-mod simulate;
-mod sweep;
+pub(crate) mod simulate;
+pub(crate) mod sweep;
 mod validate;
 mod workload;
 
+use crate::around::Around;
 use crate::{Exit, arguments};
 use blis_policy::Registry;
 use clap::Subcommand;
@@ -111,12 +112,13 @@ pub(crate) enum Command {
 /// Why it could not.
 pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
     let (command, findings) = arguments::read(words.to_vec(), policies)?;
+    let around = &Around::terminal(policies);
     match command {
-        Command::Run(args) => run::run(*args, findings, words, policies),
-        Command::Replay(args) => replay::run(*args, findings, words, policies),
-        Command::Plan(args) => plan::run(*args, findings, words, policies),
-        Command::Sweep(args) => sweep::run(*args, findings, words, policies),
-        Command::Compare(args) => compare::run(*args, findings, words, policies),
+        Command::Run(args) => run::run(*args, findings, words, around),
+        Command::Replay(args) => replay::run(*args, findings, words, around),
+        Command::Plan(args) => plan::run(*args, findings, words, around),
+        Command::Sweep(args) => sweep::run(*args, findings, words, around),
+        Command::Compare(args) => compare::run(*args, findings, words, around),
         Command::Calibrate(args) => calibrate::run(*args, findings, words),
         Command::Accuracy(args) => accuracy::run(*args, findings, policies),
         Command::Mock(args) => mock::run(*args, findings, words, policies),

@@ -1,12 +1,12 @@
 //! `blis plan`: how many instances, or what rate, and with what.
 
 use super::Command;
+use crate::around::Around;
 use crate::flags::model::ModelFlags;
 use crate::flags::output::{Format, Output};
 use crate::flags::prices::prices;
 use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags, Typed};
-use crate::logger::Logger;
 use crate::progress::Runs;
 use crate::variation::{Variation, hardware};
 use crate::{Exit, printer, report_file};
@@ -17,7 +17,6 @@ use blis::resolve::files::{check_outputs, inputs};
 use blis::{Diagnostic, Resolved, RunOptions, Source, Surroundings, resolve};
 use blis_config::edit;
 use blis_live::Hub;
-use blis_policy::Registry;
 use blis_search::subject::Trial;
 use blis_search::{
     Configuration, Effort, Measured, Slo, Space, Split, Subject, fewest_instances, highest_rate,
@@ -99,18 +98,48 @@ const FIXED: [&str; 15] = [
 /// Whatever is wrong with the settings, the files or standard output.
 pub(crate) fn run(
     args: PlanArgs,
+    findings: Findings,
+    words: &[OsString],
+    around: &Around<'_>,
+) -> Result<(), Exit> {
+    let Planned { format, slo, question, found } = planned(args, findings, words, around)?;
+    Ok(printer::result(&match format {
+        Format::Json => report::plan_document(&found, &slo, question),
+        Format::Text | Format::Table => report::plan_text(&found, &slo, question),
+    })?)
+}
+
+/// An answer.
+pub(crate) struct Planned {
+    pub(crate) format: Format,
+    pub(crate) slo: Slo,
+    pub(crate) question: Question,
+    /// From the best to the worst.
+    pub(crate) found: Vec<Choice>,
+}
+
+/// Finds the answer.
+///
+/// # Errors
+/// Whatever is wrong with the settings and the files.
+pub(crate) fn planned(
+    args: PlanArgs,
     mut findings: Findings,
     words: &[OsString],
-    policies: &Registry,
-) -> Result<(), Exit> {
-    let variation = Variation { words, policies, fill };
+    around: &Around<'_>,
+) -> Result<Planned, Exit> {
+    let (policies, control) = (around.policies, around.control);
+    let variation = Variation { words, around, fill };
     let choices = combinations(&args.plan.choices, &variation, &mut findings);
-    let (options, output, flags) = args.fill(&mut findings);
+    let (mut options, output, flags) = args.fill(&mut findings);
+    options.texts.clone_from(around.texts);
     let plan = flags.read(&options, &mut findings);
     let outputs: Vec<_> = output.report.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
     findings.extend(check_outputs(&outputs, &inputs(&options)));
-    let Some(plan) = plan.filter(|_| findings.is_empty()) else { return findings.check() };
-    let logger = Logger { least: output.log };
+    let Some(plan) = plan.filter(|_| findings.is_empty()) else {
+        return Err(Exit::Problems(findings.into_vec()));
+    };
+    let logger = around.messages(output.log);
 
     let hub = Hub::from_environment();
     let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: Some(policies) };
@@ -138,7 +167,7 @@ pub(crate) fn run(
             let problem = "blis plan changes the number of instances itself: it takes no autoscaler, and of pools --pd-split";
             return Err(Diagnostic::new(problem).into());
         }
-        let configuration = Configuration { options: &options, cache: hub.cache(), policies, split };
+        let configuration = Configuration { options: &options, cache: hub.cache(), policies, split, control };
         let counted = Counted { configuration, runs: &runs };
         let answer = match plan.question {
             Question::Instances { rate } => fewest_instances(&counted, &plan.slo, rate, plan.effort),
@@ -165,10 +194,7 @@ pub(crate) fn run(
         let page = page(&plan, &found, words, resolved);
         report_file::write(path, &page)?;
     }
-    Ok(printer::result(&match output.format {
-        Format::Json => report::plan_document(&found, &plan.slo, plan.question),
-        Format::Text | Format::Table => report::plan_text(&found, &plan.slo, plan.question),
-    })?)
+    Ok(Planned { format: output.format, slo: plan.slo, question: plan.question, found })
 }
 
 /// The page, with the settings of the best choice.

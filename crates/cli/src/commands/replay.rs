@@ -1,14 +1,14 @@
 //! `blis replay`: the traffic of a recorded trace.
 
-use super::simulate::{Files, simulate};
+use super::simulate::{Asked, Files, simulate};
 use crate::Exit;
+use crate::around::Around;
 use crate::flags::later::LaterFlags;
 use crate::flags::model::ModelFlags;
 use crate::flags::traffic::TraceFlags;
 use crate::flags::{Findings, SharedFlags};
 use crate::trace_file::TraceFiles;
 use blis_config::RunOptions;
-use blis_policy::Registry;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -47,14 +47,22 @@ pub(crate) fn run(
     args: ReplayArgs,
     mut findings: Findings,
     words: &[OsString],
-    policies: &Registry,
+    around: &Around<'_>,
 ) -> Result<(), Exit> {
-    let mut options = RunOptions::default();
-    args.model.fill(&mut options, &mut findings);
-    options.traffic = args.trace.into_traffic(&mut findings);
-    let output = args.shared.fill(&mut options, &mut findings);
-    args.later.refuse(&mut findings);
-    let ReplayFiles { results_path: results, metrics_path: metrics, trace_output } = args.files;
-    let files = Files { metrics, results, trace: TraceFiles::of_prefix(trace_output) };
-    simulate(options, &output, &files, findings, words, policies)
+    let asked = args.read(&mut findings);
+    simulate(asked, findings, words, around)
+}
+
+impl ReplayArgs {
+    /// What is asked for.
+    pub(crate) fn read(self, findings: &mut Findings) -> Asked {
+        let mut options = RunOptions::default();
+        self.model.fill(&mut options, findings);
+        options.traffic = self.trace.into_traffic(findings);
+        let output = self.shared.fill(&mut options, findings);
+        self.later.refuse(findings);
+        let ReplayFiles { results_path: results, metrics_path: metrics, trace_output } = self.files;
+        let files = Files { metrics, results, trace: TraceFiles::of_prefix(trace_output) };
+        Asked { options, output, files }
+    }
 }

@@ -1,14 +1,14 @@
 //! `blis run`: synthesised traffic.
 
-use super::simulate::{Files, simulate};
+use super::simulate::{Asked, Files, simulate};
 use crate::Exit;
+use crate::around::Around;
 use crate::flags::later::LaterFlags;
 use crate::flags::model::ModelFlags;
 use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags};
 use crate::trace_file::TraceFiles;
 use blis_config::RunOptions;
-use blis_policy::Registry;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -44,14 +44,22 @@ pub(crate) fn run(
     args: RunArgs,
     mut findings: Findings,
     words: &[OsString],
-    policies: &Registry,
+    around: &Around<'_>,
 ) -> Result<(), Exit> {
-    let mut options = RunOptions::default();
-    args.model.fill(&mut options, &mut findings);
-    options.traffic = args.workload.into_traffic(&mut findings);
-    let output = args.shared.fill(&mut options, &mut findings);
-    args.later.refuse(&mut findings);
-    let trace = TraceFiles::of_prefix(args.files.trace_output);
-    let files = Files { metrics: args.files.metrics_path, results: None, trace };
-    simulate(options, &output, &files, findings, words, policies)
+    let asked = args.read(&mut findings);
+    simulate(asked, findings, words, around)
+}
+
+impl RunArgs {
+    /// What is asked for.
+    pub(crate) fn read(self, findings: &mut Findings) -> Asked {
+        let mut options = RunOptions::default();
+        self.model.fill(&mut options, findings);
+        options.traffic = self.workload.into_traffic(findings);
+        let output = self.shared.fill(&mut options, findings);
+        self.later.refuse(findings);
+        let trace = TraceFiles::of_prefix(self.files.trace_output);
+        let files = Files { metrics: self.files.metrics_path, results: None, trace };
+        Asked { options, output, files }
+    }
 }

@@ -1,24 +1,32 @@
 //! What `run` and `replay` share: from options to results.
 
+use crate::around::{Around, Messages};
 use crate::flags::Findings;
 use crate::flags::analysis::AnalysisFiles;
 use crate::flags::output::{Format, Output};
-use crate::logger::Logger;
 use crate::trace_file::{TraceFiles, Watch};
 use crate::{Exit, deprecated, printer, report_file};
+use blis::metrics::Fitness;
 use blis::options::Traffic;
 use blis::report::html::{Kind, RunReport, run_page};
 use blis::resolve::{self, files};
 use blis::{Diagnostic, Outcome, Resolved, RunEnding, RunOptions, Surroundings, report};
 use blis_live::Hub;
-use blis_policy::Registry;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) options: RunOptions,
+    pub(crate) output: Output,
+    pub(crate) files: Files,
+}
+
 /// Files to write.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(crate) struct Files {
     /// Aggregate figures and a record of every request.
     pub(super) metrics: Option<PathBuf>,
     /// Latencies of every finished request.
@@ -54,25 +62,56 @@ impl Files {
     }
 }
 
+/// What was simulated.
+pub(crate) struct Simulated {
+    pub(crate) outcome: Outcome,
+    pub(crate) fitness: Option<Fitness>,
+    pub(crate) resolved: Resolved,
+}
+
 /// Simulates and shows the results.
 ///
 /// # Errors
 /// Whatever is wrong with the settings, the files or standard output; then standard output stays empty.
 pub(super) fn simulate(
-    mut options: RunOptions,
-    output: &Output,
-    files: &Files,
+    asked: Asked,
+    findings: Findings,
+    words: &[OsString],
+    around: &Around<'_>,
+) -> Result<(), Exit> {
+    let (format, summarize_trace) = (asked.output.format, asked.options.summarize_trace);
+    let Simulated { mut outcome, fitness, .. } = simulated(asked, findings, words, around)?;
+    if format != Format::Json && !summarize_trace {
+        outcome.trace = None;
+    }
+    let fitness = fitness.as_ref();
+    Ok(printer::result(&match format {
+        Format::Text => report::standard_output(&outcome, fitness),
+        Format::Json => report::document(&outcome, fitness),
+        Format::Table => report::table(&outcome, fitness),
+    })?)
+}
+
+/// Simulates and writes the files.
+///
+/// # Errors
+/// Whatever is wrong with the settings and the files; the run was stopped.
+pub(crate) fn simulated(
+    asked: Asked,
     mut findings: Findings,
     words: &[OsString],
-    policies: &Registry,
-) -> Result<(), Exit> {
-    let logger = Logger { least: output.log };
+    around: &Around<'_>,
+) -> Result<Simulated, Exit> {
+    let Asked { mut options, output, files } = asked;
+    let (output, files) = (&output, &files);
+    options.texts.clone_from(around.texts);
+    let logger = around.messages(output.log);
     for notice in deprecated::notices(words) {
         logger.warning(notice);
     }
-    options.per_request = files.list_requests();
+    options.per_request |= files.list_requests();
     let hub = Hub::from_environment();
-    let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: Some(policies) };
+    let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: Some(around.policies) };
     // Flags that cannot be read already rule the run out, and with it a download.
     let surroundings =
         if findings.is_empty() { surroundings } else { Surroundings { hub: None, ..surroundings } };
@@ -90,12 +129,14 @@ pub(super) fn simulate(
     };
     findings.extend(unwritable);
     let Some(resolved) = resolved.filter(|_| findings.is_empty()) else {
-        return findings.check();
+        return Err(Exit::Problems(findings.into_vec()));
     };
-    tell(&resolved, output, logger);
+    tell(&resolved, output, around, logger);
 
-    let mut watch = Watch::new(&resolved, files.trace.as_ref(), output.report.is_some());
-    let mut outcome = blis::run_observed(&resolved.plan, &mut watch);
+    let shows = around.is_terminal();
+    let mut watch = Watch::new(&resolved, files.trace.as_ref(), output.report.is_some(), shows);
+    let run = around.control.run(&resolved.plan, &mut watch);
+    let mut outcome = run.map_err(|_| blis_search::stopped())?;
     let timeline = watch.finish(&resolved)?;
     if let RunEnding::Deadlock(waiting) = &outcome.ending {
         return Err(Diagnostic::new(format!("the simulation is stuck: {waiting}")).into());
@@ -112,8 +153,8 @@ pub(super) fn simulate(
             .map_err(|error| Diagnostic::new(format!("{flag}: cannot write {}: {error}", path.display())))?;
     }
     let fitness = (!resolved.fitness.is_empty()).then(|| resolved.fitness.rate(&outcome.cluster));
-    let fitness = fitness.as_ref();
     if let Some(path) = &output.report {
+        let fitness = fitness.as_ref();
         let origin = report_file::origin(words, &resolved.settings, &resolved.warnings);
         let command = if matches!(options.traffic, Traffic::Trace(_)) { "replay" } else { "run" };
         let (outcome, timeline, origin) = (&outcome, timeline.as_ref(), &origin);
@@ -125,21 +166,15 @@ pub(super) fn simulate(
     if output.quiet_instances {
         outcome.instances.clear();
     }
-    if output.format != Format::Json && !options.summarize_trace {
-        outcome.trace = None;
-    }
-    Ok(printer::result(&match output.format {
-        Format::Text => report::standard_output(&outcome, fitness),
-        Format::Json => report::document(&outcome, fitness),
-        Format::Table => report::table(&outcome, fitness),
-    })?)
+    Ok(Simulated { outcome, fitness, resolved })
 }
 
 /// What there is to say before the run.
-fn tell(resolved: &Resolved, output: &Output, logger: Logger) {
+fn tell(resolved: &Resolved, output: &Output, around: &Around<'_>, logger: Messages<'_>) {
     resolved.notices.iter().for_each(|notice| logger.info(notice));
     resolved.warnings.iter().for_each(|warning| logger.warning(warning));
-    if output.show_config {
+    // A program has them as a result.
+    if output.show_config && around.is_terminal() {
         let width = resolved.settings.iter().map(|setting| setting.name.len()).max().unwrap_or_default();
         for setting in &resolved.settings {
             let source = report_file::source_name(setting.source);

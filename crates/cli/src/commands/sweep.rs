@@ -1,12 +1,12 @@
 //! `blis sweep`: many configurations, and which of them are best.
 
 use super::Command;
+use crate::around::{Around, Messages};
 use crate::flags::model::ModelFlags;
 use crate::flags::output::{Format, Output};
 use crate::flags::prices::prices;
 use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags, Typed};
-use crate::logger::Logger;
 use crate::progress::Trials;
 use crate::trial_folder::{self, TrialFolder};
 use crate::variation::{Runs, Variation};
@@ -15,9 +15,9 @@ use blis::report::html::sweep_page;
 use blis::resolve::files;
 use blis::{Diagnostic, RunOptions, Setting, Surroundings, report, resolve};
 use blis_live::Hub;
-use blis_policy::Registry;
+use blis_search::stopped;
 use blis_search::sweep::{MOST_TRIALS, Trial};
-use blis_search::{Goal, Method, Part, Slo, Space, Sweep, Watcher};
+use blis_search::{Goal, Method, Part, Point, Slo, Space, Sweep, Watcher};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -111,68 +111,160 @@ pub(crate) fn run(
     args: SweepArgs,
     findings: Findings,
     words: &[OsString],
-    policies: &Registry,
+    around: &Around<'_>,
 ) -> Result<(), Exit> {
-    if let Some(path) = args.sweep.config.clone() {
-        let mut with_file = words[..2].to_vec();
-        with_file.extend(flags_file::words("--config", &path).map_err(Exit::Problems)?);
-        with_file.extend(words[2..].iter().cloned());
-        let (command, findings) = crate::arguments::read(with_file.clone(), policies)?;
-        let Command::Sweep(args) = command else { unreachable!("flags behind a command do not change it") };
-        return go(*args, findings, &with_file, policies);
-    }
-    go(args, findings, words, policies)
+    let job = Job::new(args, findings, words, around)?;
+    let trials = job.run(around)?;
+    Ok(printer::result(&match job.output.format {
+        Format::Json => report::sweep_document(&job.asked.sweep, &trials),
+        Format::Text | Format::Table => report::sweep_text(&job.asked.sweep, &trials),
+    })?)
 }
 
-fn go(args: SweepArgs, mut findings: Findings, words: &[OsString], policies: &Registry) -> Result<(), Exit> {
-    let (options, output, flags) = args.fill(&mut findings);
-    let asked = flags.read(&options, &mut findings);
-    let variation = Variation { words, policies, fill };
-    if let Some(asked) = &asked {
-        findings.extend(variation.check_names("sweep", "--set", asked.sweep.space.names(), &FIXED));
-    }
-    let Some(asked) = asked.filter(|_| findings.is_empty()) else { return findings.check() };
-    let logger = Logger { least: output.log };
+/// A sweep that is ready to be made, as a whole or trial by trial.
+pub(crate) struct Job {
+    asked: Asked,
+    words: Vec<OsString>,
+    options: RunOptions,
+    output: Output,
+    /// What all trials have in common.
+    settings: Vec<Setting>,
+    warnings: Vec<Diagnostic>,
+}
 
-    let hub = Hub::from_environment();
-    let outputs: Vec<_> = output.report.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
-    let unwritable = files::check_outputs(&outputs, &files::inputs(&options));
-    if !unwritable.is_empty() {
-        return Err(Exit::Problems(unwritable));
-    }
-    let (settings, warnings) = asked.look_ahead(&variation, &hub, logger)?;
-    let slo = asked.sweep.goal.slo.as_ref();
-    let runs = Runs {
-        variation,
-        cache: hub.cache(),
-        prices: &asked.prices,
-        per_request: slo.is_some_and(Slo::needs_requests),
-    };
-    let (folder, known) = match &asked.results {
-        None => (None, Vec::new()),
-        Some(path) => {
-            let base = trial_folder::base(words, &options, &FIXED);
-            let name = options.model.as_deref().unwrap_or_default();
-            let (folder, known) = TrialFolder::open(path, &asked.sweep, asked.part, name, &base, logger)?;
-            (Some(folder), known)
+impl Job {
+    /// # Errors
+    /// Whatever is wrong with the settings and the files; nothing can be run.
+    pub(crate) fn new(
+        args: SweepArgs,
+        findings: Findings,
+        words: &[OsString],
+        around: &Around<'_>,
+    ) -> Result<Self, Exit> {
+        if let Some(path) = args.sweep.config.clone() {
+            let mut with_file = words[..2].to_vec();
+            with_file.extend(flags_file::words("--config", &path).map_err(Exit::Problems)?);
+            with_file.extend(words[2..].iter().cloned());
+            let (command, findings) = crate::arguments::read(with_file.clone(), around.policies)?;
+            let Command::Sweep(args) = command else {
+                unreachable!("flags behind a command do not change it")
+            };
+            return Self::of(*args, findings, with_file, around);
         }
-    };
-    let planned = asked.sweep.trials / u64::from(asked.part.of());
-    let bar = Trials::new(planned.saturating_sub(known.len() as u64));
-    let mut watch = Watch { bar, folder, sweep: &asked.sweep };
-    let trials = asked.sweep.run(asked.part, known, &runs, &mut watch)?;
-    watch.bar.clear();
-    if let Some(folder) = watch.folder {
-        folder.close(&asked.sweep)?;
+        Self::of(args, findings, words.to_vec(), around)
     }
-    if let Some(path) = &output.report {
-        let origin = report_file::origin(words, &settings, &warnings);
-        report_file::write(path, &sweep_page(&asked.sweep, &trials, &origin))?;
+
+    fn of(
+        args: SweepArgs,
+        mut findings: Findings,
+        words: Vec<OsString>,
+        around: &Around<'_>,
+    ) -> Result<Self, Exit> {
+        let (mut options, output, flags) = args.fill(&mut findings);
+        options.texts.clone_from(around.texts);
+        let asked = flags.read(&options, &mut findings);
+        let variation = Variation { words: &words, around, fill };
+        if let Some(asked) = &asked {
+            findings.extend(variation.check_names("sweep", "--set", asked.sweep.space.names(), &FIXED));
+        }
+        let Some(asked) = asked.filter(|_| findings.is_empty()) else {
+            return Err(Exit::Problems(findings.into_vec()));
+        };
+        let outputs: Vec<_> =
+            output.report.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
+        let unwritable = files::check_outputs(&outputs, &files::inputs(&options));
+        if !unwritable.is_empty() {
+            return Err(Exit::Problems(unwritable));
+        }
+        let (settings, warnings) =
+            asked.look_ahead(&variation, &Hub::from_environment(), around.messages(output.log))?;
+        Ok(Self { asked, words, options, output, settings, warnings })
     }
-    Ok(printer::result(&match output.format {
-        Format::Json => report::sweep_document(&asked.sweep, &trials),
-        Format::Text | Format::Table => report::sweep_text(&asked.sweep, &trials),
-    })?)
+
+    /// What is tried.
+    pub(crate) fn sweep(&self) -> &Sweep {
+        &self.asked.sweep
+    }
+
+    /// The trials of this machine's part that are wanted.
+    pub(crate) fn part(&self) -> Part {
+        self.asked.part
+    }
+
+    /// Makes these trials in parallel, in any order, and keeps none.
+    ///
+    /// # Errors
+    /// It was stopped.
+    pub(crate) fn trials(&self, jobs: &[(u64, Point)], around: &Around<'_>) -> Result<Vec<Trial>, Exit> {
+        let hub = Hub::from_environment();
+        let bar = Trials::new(jobs.len() as u64, around.is_terminal());
+        let mut watch = Watch { bar, folder: None, sweep: &self.asked.sweep, around, done: 0, planned: 0 };
+        self.asked.sweep.batch(jobs, &self.runs(&hub, around), &mut watch)
+    }
+
+    /// Opens the folder for the results, if one is wanted, and says which trials it has.
+    ///
+    /// # Errors
+    /// Another sweep is in it, or it cannot be written.
+    pub(crate) fn open(&self, around: &Around<'_>) -> Result<(Option<TrialFolder>, Vec<Trial>), Exit> {
+        let Some(path) = &self.asked.results else { return Ok((None, Vec::new())) };
+        let base = trial_folder::base(&self.words, &self.options, &FIXED);
+        let name = self.options.model.as_deref().unwrap_or_default();
+        let messages = around.messages(self.output.log);
+        let (folder, known) =
+            TrialFolder::open(path, &self.asked.sweep, self.asked.part, name, &base, messages)?;
+        Ok((Some(folder), known))
+    }
+
+    /// Makes all trials of this machine's part that are not known yet.
+    ///
+    /// # Errors
+    /// It was stopped, or the results cannot be written.
+    pub(crate) fn run(&self, around: &Around<'_>) -> Result<Vec<Trial>, Exit> {
+        let asked = &self.asked;
+        let hub = Hub::from_environment();
+        let (folder, known) = self.open(around)?;
+        let planned = asked.sweep.trials / u64::from(asked.part.of());
+        let bar = Trials::new(planned.saturating_sub(known.len() as u64), around.is_terminal());
+        let done = known.len() as u64;
+        let mut watch = Watch { bar, folder, sweep: &asked.sweep, around, done, planned };
+        let trials = asked.sweep.run(asked.part, known, &self.runs(&hub, around), &mut watch);
+        watch.bar.clear();
+        let folder = watch.folder;
+        let trials = match trials {
+            Ok(trials) => trials,
+            Err(exit) => {
+                // What is done is kept; why it ended is what there is to tell.
+                let _ = folder.map(TrialFolder::leave);
+                return Err(exit);
+            }
+        };
+        if let Some(folder) = folder {
+            folder.close(&asked.sweep)?;
+        }
+        self.report(&trials)?;
+        Ok(trials)
+    }
+
+    /// Writes the page, if one is wanted.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn report(&self, trials: &[Trial]) -> Result<(), Exit> {
+        let Some(path) = &self.output.report else { return Ok(()) };
+        let origin = report_file::origin(&self.words, &self.settings, &self.warnings);
+        Ok(report_file::write(path, &sweep_page(&self.asked.sweep, trials, &origin))?)
+    }
+
+    fn runs<'a>(&'a self, hub: &'a Hub, around: &'a Around<'a>) -> Runs<'a> {
+        let slo = self.asked.sweep.goal.slo.as_ref();
+        Runs {
+            variation: Variation { words: &self.words, around, fill },
+            cache: hub.cache(),
+            prices: &self.asked.prices,
+            per_request: slo.is_some_and(Slo::needs_requests),
+        }
+    }
 }
 
 /// The options of a trial.
@@ -248,10 +340,10 @@ impl Asked {
         &self,
         variation: &Variation<'_>,
         hub: &Hub,
-        logger: Logger,
+        logger: Messages<'_>,
     ) -> Result<(Vec<Setting>, Vec<Diagnostic>), Exit> {
         let surroundings =
-            Surroundings { hub: Some(hub), cache: hub.cache(), policies: Some(variation.policies) };
+            Surroundings { hub: Some(hub), cache: hub.cache(), policies: Some(variation.around.policies) };
         let space = &self.sweep.space;
         let mut points = self.sweep.points(0, &BTreeMap::new());
         points.truncate(SAMPLES as usize);
@@ -295,15 +387,31 @@ struct Watch<'a> {
     bar: Trials,
     folder: Option<TrialFolder>,
     sweep: &'a Sweep,
+    around: &'a Around<'a>,
+    done: u64,
+    planned: u64,
+}
+
+impl Watch<'_> {
+    fn check(&self) -> Result<(), Exit> {
+        if self.around.control.is_stopped() { Err(stopped().into()) } else { Ok(()) }
+    }
 }
 
 impl Watcher<Exit> for Watch<'_> {
     fn done(&mut self, trial: &Trial) -> Result<(), Exit> {
+        // A trial that was stopped is no result.
+        self.check()?;
         self.bar.done();
+        self.done += 1;
+        if let Some(counter) = self.around.counter() {
+            counter(self.done, self.planned.max(self.done));
+        }
         self.folder.as_mut().map_or(Ok(()), |folder| folder.add(self.sweep, trial))
     }
 
     fn tick(&mut self) -> Result<(), Exit> {
+        self.check()?;
         self.bar.tick();
         self.folder.as_mut().map_or(Ok(()), TrialFolder::tick)
     }

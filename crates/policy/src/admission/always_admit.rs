@@ -13,7 +13,7 @@ pub const ENTRY: Entry<MakeAdmission> = Entry {
     summary: "everybody is let in",
     formula: "true",
     params: &[],
-    make: |_| Box::new(AlwaysAdmit),
+    make: &|_| Box::new(AlwaysAdmit),
 };
 
 /// `always-admit`.

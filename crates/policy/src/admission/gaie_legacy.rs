@@ -31,7 +31,7 @@ pub const ENTRY: Entry<MakeAdmission> = Entry {
             range: Range::Fraction,
         },
     ],
-    make: |setup| {
+    make: &|setup| {
         Box::new(GaieLegacy {
             queue_depth_threshold: setup.params.get(QUEUE),
             kv_threshold: setup.params.get(KV),

@@ -36,7 +36,7 @@ pub const ENTRY: Entry<MakeAdmission> = Entry {
         Param { name: POWER, summary: "exponent (e)", default: 5.0, range: Range::Positive },
         Param { name: SCALE, summary: "factor (k)", default: 300.0, range: Range::Positive },
     ],
-    make: |setup| {
+    make: &|setup| {
         Box::new(ProbabilisticAdmitter {
             queue_depth_threshold: setup.params.get(QUEUE),
             kv_threshold: setup.params.get(KV),

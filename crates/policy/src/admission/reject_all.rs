@@ -13,7 +13,7 @@ pub const ENTRY: Entry<MakeAdmission> = Entry {
     summary: "nobody is let in (for tests)",
     formula: "false",
     params: &[],
-    make: |_| Box::new(RejectAll),
+    make: &|_| Box::new(RejectAll),
 };
 
 /// `reject-all`.

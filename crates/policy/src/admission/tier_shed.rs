@@ -31,7 +31,7 @@ pub const ENTRY: Entry<MakeAdmission> = Entry {
             range: Range::Integer,
         },
     ],
-    make: |setup| {
+    make: &|setup| {
         Box::new(TierShed {
             threshold: setup.params.get(THRESHOLD),
             min_rank: setup.params.get(MIN_PRIORITY) as i32,

@@ -31,7 +31,7 @@ pub const ENTRY: Entry<MakeAdmission> = Entry {
             range: Range::Positive,
         },
     ],
-    make: |setup| Box::new(TokenBucket::new(setup.params.get(CAPACITY), setup.params.get(REFILL_RATE))),
+    make: &|setup| Box::new(TokenBucket::new(setup.params.get(CAPACITY), setup.params.get(REFILL_RATE))),
 };
 
 /// `token-bucket`.

@@ -49,7 +49,7 @@ pub const ENTRY: Entry<MakeAutoscaler> = Entry {
             range: Range::NonNegative,
         },
     ],
-    make: |setup| {
+    make: &|setup| {
         let get = |name| setup.params.get(name);
         let window = |name| Tick::trunc(get(name) * 1e6);
         Box::new(Hpa {

@@ -22,7 +22,7 @@ pub const ENTRY: Entry<MakeAutoscaler> = Entry {
     summary: "tokens asked for against tokens of KV cache",
     formula: "more when demand / a > supply, fewer when demand / b < supply without a replica",
     params: PARAMS,
-    make: |setup| Box::new(SaturationV2::new(setup)),
+    make: &|setup| Box::new(SaturationV2::new(setup)),
 };
 
 /// What can be set of the analysis.

@@ -15,7 +15,7 @@ pub const ENTRY: Entry<MakeAutoscaler> = Entry {
     summary: "saturation-v2 that looks for a kind of instance with room",
     formula: "more of the cheapest kind for which all of them find GPUs, fewer as saturation-v2",
     params: PARAMS,
-    make: |setup| Box::new(SaturationV2Greedy { analysis: SaturationV2::new(setup) }),
+    make: &|setup| Box::new(SaturationV2Greedy { analysis: SaturationV2::new(setup) }),
 };
 
 /// See the module.

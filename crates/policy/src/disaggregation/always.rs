@@ -12,7 +12,7 @@ pub const ENTRY: Entry<MakeDecider> = Entry {
     summary: "every prompt goes to a prefill instance",
     formula: "split = yes",
     params: &[],
-    make: |_| Box::new(Always),
+    make: &|_| Box::new(Always),
 };
 
 /// See the module.

@@ -20,7 +20,7 @@ pub const ENTRY: Entry<MakeDecider> = Entry {
         default: 0.5,
         range: Range::Share,
     }],
-    make: |setup| Box::new(Bernoulli { probability: setup.params.get(PROBABILITY), random: setup.random() }),
+    make: &|setup| Box::new(Bernoulli { probability: setup.params.get(PROBABILITY), random: setup.random() }),
 };
 
 /// See the module.

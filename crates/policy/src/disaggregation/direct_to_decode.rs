@@ -19,7 +19,7 @@ pub const ENTRY: Entry<MakeDecider> = Entry {
         default: 256.0,
         range: Range::Count,
     }],
-    make: |setup| Box::new(DirectToDecode { threshold_tokens: setup.params.get(THRESHOLD) }),
+    make: &|setup| Box::new(DirectToDecode { threshold_tokens: setup.params.get(THRESHOLD) }),
 };
 
 /// See the module.

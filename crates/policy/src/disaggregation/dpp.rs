@@ -50,7 +50,7 @@ pub const ENTRY: Entry<MakeDecider> = Entry {
         },
         Param { name: PREFILL, summary: "a prefill, µs (W_P)", default: 29_900.0, range: Range::Positive },
     ],
-    make: |setup| {
+    make: &|setup| {
         Box::new(Dpp {
             v: setup.params.get(V),
             eta: setup.params.get(ETA),

@@ -68,7 +68,7 @@ pub const ENTRY: Entry<MakeDecider> = Entry {
             range: Range::PositiveCount,
         },
     ],
-    make: |setup| Box::new(EdppV1::new(setup.params)),
+    make: &|setup| Box::new(EdppV1::new(setup.params)),
 };
 
 /// See the module.

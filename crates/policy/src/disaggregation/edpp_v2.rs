@@ -53,7 +53,7 @@ pub const ENTRY: Entry<MakeDecider> = Entry {
             range: Range::Share,
         },
     ],
-    make: |setup| Box::new(EdppV2::new(setup)),
+    make: &|setup| Box::new(EdppV2::new(setup)),
 };
 
 /// A mean in which older values count ever less. Values that are not positive are no observations.

@@ -12,7 +12,7 @@ pub const ENTRY: Entry<MakeDecider> = Entry {
     summary: "the decode instance does everything",
     formula: "split = no",
     params: &[],
-    make: |_| Box::new(Never),
+    make: &|_| Box::new(Never),
 };
 
 /// See the module.

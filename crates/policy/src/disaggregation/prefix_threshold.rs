@@ -17,7 +17,7 @@ pub const ENTRY: Entry<MakeDecider> = Entry {
         default: 16.0,
         range: Range::Count,
     }],
-    make: |setup| Box::new(PrefixThreshold { threshold_tokens: setup.params.get("pd-prefix-threshold") }),
+    make: &|setup| Box::new(PrefixThreshold { threshold_tokens: setup.params.get("pd-prefix-threshold") }),
 };
 
 /// See the module.

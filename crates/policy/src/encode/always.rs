@@ -11,7 +11,7 @@ pub const ENTRY: Entry<MakeEncodeDecider> = Entry {
     summary: "every request goes through an encode instance",
     formula: "encode = yes",
     params: &[],
-    make: |_| Box::new(Always),
+    make: &|_| Box::new(Always),
 };
 
 /// See the module.

@@ -11,7 +11,7 @@ pub const ENTRY: Entry<MakeEncodeDecider> = Entry {
     summary: "requests with images, audio or video",
     formula: "encode = media tokens > 0",
     params: &[],
-    make: |_| Box::new(Multimodal),
+    make: &|_| Box::new(Multimodal),
 };
 
 /// See the module.

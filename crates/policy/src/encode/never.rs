@@ -11,7 +11,7 @@ pub const ENTRY: Entry<MakeEncodeDecider> = Entry {
     summary: "no request is encoded apart",
     formula: "encode = no",
     params: &[],
-    make: |_| Box::new(Never),
+    make: &|_| Box::new(Never),
 };
 
 /// See the module.

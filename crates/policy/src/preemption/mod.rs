@@ -1,5 +1,6 @@
 //! Preemption: which running request gives its KV blocks back when they run out.
 
+use crate::Own;
 use blis_kernel::Tick;
 
 pub mod fcfs;
@@ -28,7 +29,7 @@ pub trait PreemptionVictim: Send + Sync {
     }
 }
 
-/// The built-in policies.
+/// The built-in policies, and any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PreemptionKind {
     /// [`Tail`].
@@ -36,6 +37,8 @@ pub enum PreemptionKind {
     Fcfs,
     /// [`LeastUrgent`].
     Priority,
+    /// One that the program brings along.
+    Own(Own<dyn PreemptionVictim>),
 }
 
 impl PreemptionKind {
@@ -44,6 +47,7 @@ impl PreemptionKind {
         match self {
             Self::Fcfs => &Tail,
             Self::Priority => &LeastUrgent,
+            Self::Own(own) => own.0,
         }
     }
 }

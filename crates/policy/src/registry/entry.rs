@@ -7,9 +7,13 @@ use crate::routing::LoadRule;
 use blis_kernel::Semantics;
 use blis_kernel::rng::{GoRand, stream_seed};
 use std::collections::BTreeMap;
+use std::fmt;
+
+/// Makes a policy of one axis.
+pub type Make<P> = &'static (dyn Fn(&Setup<'_>) -> Box<P> + Send + Sync);
 
 /// A policy and what is said about it. Each policy's file holds its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Entry<T> {
     /// Its name, exact and case-sensitive.
     pub name: &'static str,
@@ -21,6 +25,12 @@ pub struct Entry<T> {
     pub params: &'static [Param],
     /// How it is made.
     pub make: T,
+}
+
+impl<T> fmt::Debug for Entry<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A number that a policy can be given.
@@ -60,6 +70,8 @@ pub enum Range {
     PositiveCount,
     /// Any whole number.
     Integer,
+    /// Any finite number.
+    Finite,
 }
 
 impl Range {
@@ -74,6 +86,7 @@ impl Range {
             Self::Count => whole && value >= 0.0,
             Self::PositiveCount => whole && value >= 1.0,
             Self::Integer => whole,
+            Self::Finite => value.is_finite(),
         }
     }
 
@@ -87,6 +100,7 @@ impl Range {
             Self::Count => "a whole number of at least 0",
             Self::PositiveCount => "a whole number of at least 1",
             Self::Integer => "a whole number",
+            Self::Finite => "a finite number",
         }
     }
 }
@@ -133,12 +147,18 @@ impl Params {
 }
 
 /// A policy with its parameters, ready to be made any number of times.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Configured<T> {
     /// The policy.
     pub entry: Entry<T>,
     /// Its parameters.
     pub params: Params,
+}
+
+impl<T> fmt::Debug for Configured<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Configured").field("entry", &self.entry).field("params", &self.params).finish()
+    }
 }
 
 impl<T> PartialEq for Configured<T> {
@@ -218,11 +238,17 @@ impl<'a> Setup<'a> {
 }
 
 /// The policies of one axis, sorted by name.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Table<T> {
     /// What they decide.
     pub axis: Axis,
     entries: Vec<Entry<T>>,
+}
+
+impl<T> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("axis", &self.axis).field("entries", &self.entries).finish()
+    }
 }
 
 impl<T: Copy> Table<T> {

@@ -6,7 +6,7 @@ mod scorers;
 mod tables;
 
 pub use axis::{Axis, Listed};
-pub use entry::{Configured, Entry, Param, ParamError, Params, Range, Setup, Table};
+pub use entry::{Configured, Entry, Make, Param, ParamError, Params, Range, Setup, Table};
 pub use scorers::{DEFAULT_SCORERS, SCORING_ROUTER, ScorerListError, Scorers};
 pub use tables::{
     MakeAdmission, MakeAutoscaler, MakeDecider, MakeDetector, MakeEncodeDecider, MakeFairness, MakeOrder,

@@ -1,7 +1,7 @@
 //! The tables.
 
 use super::Axis;
-use super::entry::{Setup, Table};
+use super::entry::{Make, Table};
 use crate::admission::{self, Admission};
 use crate::autoscaling::{self, Autoscaler};
 use crate::disaggregation::{self, Decider};
@@ -13,26 +13,26 @@ use crate::saturation::{self, SaturationDetector};
 use crate::scheduling::{self, SchedulerKind};
 
 /// Makes an admission policy.
-pub type MakeAdmission = fn(&Setup<'_>) -> Box<dyn Admission>;
+pub type MakeAdmission = Make<dyn Admission>;
 /// Makes a router.
-pub type MakeRouter = fn(&Setup<'_>) -> Box<dyn Router>;
+pub type MakeRouter = Make<dyn Router>;
 /// Makes a scorer.
-pub type MakeScorer = fn(&Setup<'_>) -> Box<dyn Scorer>;
+pub type MakeScorer = Make<dyn Scorer>;
 /// Makes a saturation detector.
-pub type MakeDetector = fn(&Setup<'_>) -> Box<dyn SaturationDetector>;
+pub type MakeDetector = Make<dyn SaturationDetector>;
 /// Makes a dispatch order.
-pub type MakeOrder = fn(&Setup<'_>) -> Box<dyn DispatchOrder>;
+pub type MakeOrder = Make<dyn DispatchOrder>;
 /// Makes a fairness policy.
-pub type MakeFairness = fn(&Setup<'_>) -> Box<dyn Fairness>;
+pub type MakeFairness = Make<dyn Fairness>;
 /// Makes a usage limit.
-pub type MakeUsageLimit = fn(&Setup<'_>) -> Box<dyn UsageLimit>;
+pub type MakeUsageLimit = Make<dyn UsageLimit>;
 
 /// Makes an autoscaler.
-pub type MakeAutoscaler = fn(&Setup<'_>) -> Box<dyn Autoscaler>;
+pub type MakeAutoscaler = Make<dyn Autoscaler>;
 /// Makes a decider of disaggregation.
-pub type MakeDecider = fn(&Setup<'_>) -> Box<dyn Decider>;
+pub type MakeDecider = Make<dyn Decider>;
 /// Makes a decider of encoding.
-pub type MakeEncodeDecider = fn(&Setup<'_>) -> Box<dyn EncodeDecider>;
+pub type MakeEncodeDecider = Make<dyn EncodeDecider>;
 
 /// All policies that there are. A program with policies of its own adds them to [`Registry::built_in`].
 #[derive(Clone, Debug)]

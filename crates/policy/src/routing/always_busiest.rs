@@ -12,7 +12,7 @@ pub const ENTRY: Entry<MakeRouter> = Entry {
     summary: "the instance with the largest load (for tests)",
     formula: "arg max load; the first of equals",
     params: &[],
-    make: |setup| Box::new(AlwaysBusiest::new(setup.load())),
+    make: &|setup| Box::new(AlwaysBusiest::new(setup.load())),
 };
 
 /// `always-busiest`.

@@ -13,7 +13,7 @@ pub const ENTRY: Entry<MakeRouter> = Entry {
     summary: "the instance with the smallest load",
     formula: "arg min load; a random one of equals",
     params: &[],
-    make: |setup| Box::new(LeastLoaded::new(setup.load(), setup.random())),
+    make: &|setup| Box::new(LeastLoaded::new(setup.load(), setup.random())),
 };
 
 /// `least-loaded`.

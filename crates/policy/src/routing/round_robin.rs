@@ -12,7 +12,7 @@ pub const ENTRY: Entry<MakeRouter> = Entry {
     summary: "in turn",
     formula: "decision number modulo the number of candidates",
     params: &[],
-    make: |_| Box::new(RoundRobin::default()),
+    make: &|_| Box::new(RoundRobin::default()),
 };
 
 /// `round-robin`.

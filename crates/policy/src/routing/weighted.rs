@@ -13,7 +13,7 @@ pub const ENTRY: Entry<MakeRouter> = Entry {
     summary: "the instance with the largest weighted sum of scores",
     formula: "arg max sum(clamp(score, 0, 1) * weight / sum of weights); a random one of equals",
     params: &[],
-    make: |setup| {
+    make: &|setup| {
         let made = setup.scorers.iter().map(|(scorer, weight)| {
             let setup = setup.with_params(&scorer.params);
             ((scorer.entry.make)(&setup), *weight)

@@ -18,7 +18,7 @@ pub const ENTRY: Entry<MakeDetector> = Entry {
     summary: "the emptiest instance: its queue against its batch size, its KV cache",
     formula: "min of max(QD / (0.15 * max batch), KV / 0.95)",
     params: &[],
-    make: |_| Box::new(BatchRelativeMin),
+    make: &|_| Box::new(BatchRelativeMin),
 };
 
 /// `batch-relative-min`.

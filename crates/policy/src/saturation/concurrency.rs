@@ -17,7 +17,7 @@ pub const ENTRY: Entry<MakeDetector> = Entry {
         default: 100.0,
         range: Range::PositiveCount,
     }],
-    make: |setup| Box::new(Concurrency { limit: setup.params.get(LIMIT) }),
+    make: &|setup| Box::new(Concurrency { limit: setup.params.get(LIMIT) }),
 };
 
 /// `concurrency`.

@@ -10,7 +10,7 @@ pub const ENTRY: Entry<MakeDetector> = Entry {
     summary: "nothing is ever saturated",
     formula: "0",
     params: &[],
-    make: |_| Box::new(Never),
+    make: &|_| Box::new(Never),
 };
 
 /// `never`.

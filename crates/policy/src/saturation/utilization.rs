@@ -26,7 +26,7 @@ pub const ENTRY: Entry<MakeDetector> = Entry {
             range: Range::Positive,
         },
     ],
-    make: |setup| {
+    make: &|setup| {
         Box::new(Utilization {
             queue_depth_threshold: setup.params.get(QUEUE),
             kv_threshold: setup.params.get(KV),

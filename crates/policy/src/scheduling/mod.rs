@@ -1,5 +1,6 @@
 //! Scheduling: the order of an instance's wait queue.
 
+use crate::Own;
 use blis_kernel::{RequestName, Tick};
 use std::cmp::Ordering;
 
@@ -47,7 +48,7 @@ pub trait QueueOrder: Send + Sync {
     }
 }
 
-/// The built-in orders.
+/// The built-in orders, and any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SchedulerKind {
     /// [`Fcfs`].
@@ -59,6 +60,8 @@ pub enum SchedulerKind {
     Sjf,
     /// [`ReversePriority`].
     ReversePriority,
+    /// One that the program brings along.
+    Own(Own<dyn QueueOrder>),
 }
 
 impl SchedulerKind {
@@ -69,6 +72,7 @@ impl SchedulerKind {
             Self::PriorityFcfs => &PriorityFcfs,
             Self::Sjf => &Sjf,
             Self::ReversePriority => &ReversePriority,
+            Self::Own(own) => own.0,
         }
     }
 }

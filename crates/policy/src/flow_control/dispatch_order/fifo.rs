@@ -14,7 +14,7 @@ pub const ENTRY: Entry<MakeOrder> = Entry {
     summary: "first come, first served, whatever the class",
     formula: "order of arrival",
     params: &[],
-    make: |setup| {
+    make: &|setup| {
         if setup.semantics.gateway_fifo_is_priority { Box::new(Priority) } else { Box::new(Fifo) }
     },
 };

@@ -12,7 +12,7 @@ pub const ENTRY: Entry<MakeOrder> = Entry {
     summary: "the most important SLO class first",
     formula: "(rank descending, order of arrival)",
     params: &[],
-    make: |_| Box::new(Priority),
+    make: &|_| Box::new(Priority),
 };
 
 /// `priority`.

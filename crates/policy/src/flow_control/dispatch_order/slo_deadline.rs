@@ -12,7 +12,7 @@ pub const ENTRY: Entry<MakeOrder> = Entry {
     summary: "the most important SLO class first, then the earliest SLO deadline",
     formula: "(rank descending, joined + target, order of arrival)",
     params: &[],
-    make: |_| Box::new(SloDeadline),
+    make: &|_| Box::new(SloDeadline),
 };
 
 /// `slo-deadline`.

@@ -11,7 +11,7 @@ pub const ENTRY: Entry<MakeFairness> = Entry {
     summary: "whoever came first, whichever tenant",
     formula: "arg min of the first come's number",
     params: &[],
-    make: |_| Box::new(GlobalStrict),
+    make: &|_| Box::new(GlobalStrict),
 };
 
 /// `global-strict`.

@@ -13,7 +13,7 @@ pub const ENTRY: Entry<MakeFairness> = Entry {
     summary: "tenants in turn",
     formula: "the tenant after the one served last in the band",
     params: &[],
-    make: |_| Box::new(RoundRobin::default()),
+    make: &|_| Box::new(RoundRobin::default()),
 };
 
 /// `round-robin`.

@@ -26,7 +26,7 @@ pub const ENTRY: Entry<MakeUsageLimit> = Entry {
             range: Range::Fraction,
         },
     ],
-    make: |setup| {
+    make: &|setup| {
         Box::new(PriorityHoldback { highest: setup.params.get(HIGHEST), lowest: setup.params.get(LOWEST) })
     },
 };

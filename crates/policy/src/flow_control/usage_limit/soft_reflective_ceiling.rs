@@ -13,7 +13,7 @@ pub const ENTRY: Entry<MakeUsageLimit> = Entry {
     summary: "less important bands are served ever more rarely, without any parameter",
     formula: "open if sat < 1 - i * sat / (N - 1), else once in round(sat / (1 - sat)) attempts",
     params: &[],
-    make: |_| Box::new(SoftReflectiveCeiling::default()),
+    make: &|_| Box::new(SoftReflectiveCeiling::default()),
 };
 
 /// `soft-reflective-ceiling`.

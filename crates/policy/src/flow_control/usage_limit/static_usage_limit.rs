@@ -16,7 +16,7 @@ pub const ENTRY: Entry<MakeUsageLimit> = Entry {
         default: 1.0,
         range: Range::Fraction,
     }],
-    make: |setup| Box::new(StaticUsageLimit { threshold: setup.params.get(THRESHOLD) }),
+    make: &|setup| Box::new(StaticUsageLimit { threshold: setup.params.get(THRESHOLD) }),
 };
 
 /// `static-usage-limit`.

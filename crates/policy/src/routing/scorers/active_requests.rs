@@ -28,7 +28,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
             range: Range::Share,
         },
     ],
-    make: |setup| {
+    make: &|setup| {
         Box::new(ActiveRequests { idle: setup.params.get(IDLE) as u32, most: setup.params.get(MOST) })
     },
 };

@@ -20,7 +20,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
         default: 1.0,
         range: Range::PositiveCount,
     }],
-    make: |setup| {
+    make: &|setup| {
         Box::new(CachedShare { granularity: setup.params.get(GRANULARITY) as u32, cached: Vec::new() })
     },
 };

@@ -10,7 +10,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "small share of KV blocks in use",
     formula: "1 - KV",
     params: &[],
-    make: |_| Box::new(KvUtilization),
+    make: &|_| Box::new(KvUtilization),
 };
 
 /// `kv-utilization`.

@@ -19,7 +19,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
         default: 128.0,
         range: Range::PositiveCount,
     }],
-    make: |setup| Box::new(LoadAware { threshold: setup.params.get(THRESHOLD) }),
+    make: &|setup| Box::new(LoadAware { threshold: setup.params.get(THRESHOLD) }),
 };
 
 /// `load-aware`.

@@ -10,7 +10,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "small load",
     formula: "1 / (1 + L)",
     params: &[],
-    make: |_| Box::new(LoadBalance),
+    make: &|_| Box::new(LoadBalance),
 };
 
 /// `load-balance`.

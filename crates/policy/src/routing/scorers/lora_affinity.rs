@@ -11,7 +11,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "the request's LoRA adapter is resident",
     formula: "1 where it is, 0 where it is not; 1 for all without an adapter, or when all or none have it",
     params: &[],
-    make: |_| Box::new(LoraAffinity),
+    make: &|_| Box::new(LoraAffinity),
 };
 
 /// `lora-affinity`.

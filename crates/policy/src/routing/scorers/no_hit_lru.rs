@@ -17,7 +17,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "spreads prompts that nobody has cached",
     formula: "1 - rank / (n - 1), longest without a cold prompt first; 0.5 for cached prompts",
     params: &[],
-    make: |_| Box::<NoHitLru>::default(),
+    make: &|_| Box::<NoHitLru>::default(),
 };
 
 /// `no-hit-lru`.

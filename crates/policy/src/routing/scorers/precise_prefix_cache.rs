@@ -10,7 +10,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "leading prompt blocks in the instance's KV cache",
     formula: "(c - min) / (max - min) over cached blocks",
     params: &[],
-    make: |_| Box::<PrecisePrefixCache>::default(),
+    make: &|_| Box::<PrecisePrefixCache>::default(),
 };
 
 /// `precise-prefix-cache`.

@@ -44,7 +44,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
             range: Range::Count,
         },
     ],
-    make: |setup| {
+    make: &|setup| {
         let get = |name| setup.params.get(name) as u32;
         let max_blocks = if get(MAX_BLOCKS) == 0 { u32::MAX } else { get(MAX_BLOCKS) };
         let (granularity, plain) = (get(GRANULARITY), PrefixAffinity::with_capacity(get(CAPACITY)));

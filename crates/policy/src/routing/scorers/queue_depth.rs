@@ -10,7 +10,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "short queue, relative to the others",
     formula: "(max - QD) / (max - min)",
     params: &[],
-    make: |_| Box::new(QueueDepth),
+    make: &|_| Box::new(QueueDepth),
 };
 
 /// `queue-depth`.

@@ -10,7 +10,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "small batch, relative to the others",
     formula: "(max - BS) / (max - min)",
     params: &[],
-    make: |_| Box::new(RunningRequests),
+    make: &|_| Box::new(RunningRequests),
 };
 
 /// `running-requests`.

@@ -13,7 +13,7 @@ pub const ENTRY: Entry<MakeScorer> = Entry {
     summary: "4 * waiting + running, relative to the others",
     formula: "(max - x) / (max - min), x = 4 * QD + BS",
     params: &[],
-    make: |_| Box::<VllmDp>::default(),
+    make: &|_| Box::<VllmDp>::default(),
 };
 
 /// `vllm-dp`.
