@@ -37,7 +37,13 @@ struct GpuRow {
     mfu_prefill: f64,
     mfu_decode: f64,
     memory_gib: f64,
+    usable_gib: Option<f64>,
     link_gb_per_s: f64,
+}
+
+/// What the driver reports of a GPU's memory, GiB, where that is known.
+pub(super) fn usable_gib(name: &str) -> Option<f64> {
+    rows(GPUS).find(|row: &GpuRow| row.name == name)?.usable_gib
 }
 
 pub(super) fn gpus() -> impl Iterator<Item = GpuSpec> {

@@ -83,6 +83,12 @@ impl Catalogue {
         })
     }
 
+    /// What the driver reports of a GPU's memory, GiB, where that is known: not of GPUs that a file describes.
+    pub fn usable_memory_gib(&self, name: &str) -> Option<f64> {
+        let is_own = self.gpus.iter().any(|gpu| gpu.name == name);
+        if is_own { None } else { embedded::usable_gib(name) }
+    }
+
     /// The same, with other memory of one GPU, GiB. A GPU that is not known stays so.
     #[must_use]
     pub fn with_gpu_memory(mut self, name: &str, memory_gib: f64) -> Self {

@@ -4,6 +4,7 @@ use super::check::{Check, Source};
 use super::model::{Context, Host, Wanted};
 use crate::diagnostic::Diagnostic;
 use blis_latency::kv_capacity::{KvCapacityError, KvCapacityInputs, TensorParallelMemory, kv_blocks};
+use blis_latency::kv_memory::{EngineMemory, engine_kv_blocks};
 
 /// KV blocks when they are neither given nor computable.
 pub(super) const FALLBACK_KV_BLOCKS: u32 = 1_000_000;
@@ -26,6 +27,11 @@ pub(super) fn computed(
         ));
         return Some(FALLBACK_KV_BLOCKS);
     };
+    if let Some(blocks) = as_the_engine_counts(context, wanted, host) {
+        let blocks = blocks.min(u64::from(MAX_KV_BLOCKS));
+        check.note("total-kv-blocks", blocks, Source::Computed);
+        return Some(blocks as u32);
+    }
     let inputs = KvCapacityInputs {
         gpu_memory_gib,
         tp,
@@ -64,4 +70,25 @@ pub(super) fn computed(
             None
         }
     }
+}
+
+/// Blocks as vLLM counts them, where that is known to be right: block counts were logged by servers of models with 16-bit
+/// weights, on GPUs whose memory is known as the driver reports it. `None` elsewhere, and where the engine would find no room.
+fn as_the_engine_counts(context: &Context<'_>, wanted: &Wanted, host: &Host) -> Option<u64> {
+    let Host { gpu, tp, config } = host;
+    let model = &config.architecture;
+    let is_known = model.weight_bytes_per_param == 0.0 && !model.is_mla() && wanted.pp == 1 && wanted.dp == 1;
+    if !is_known || context.semantics.kv_blocks_from_whole_group {
+        return None;
+    }
+    let memory = EngineMemory {
+        usable_gib: context.catalogue.usable_memory_gib(&gpu.name)?,
+        gpu_memory_utilization: wanted.gpu_memory_utilization,
+        tp: *tp,
+        block_tokens: wanted.block_tokens,
+        max_num_seqs: context.host.limits.0,
+        max_num_batched_tokens: context.host.limits.1,
+        adapter_reserved_bytes: context.adapter_reserved_bytes,
+    };
+    engine_kv_blocks(model, &memory).ok()?
 }
