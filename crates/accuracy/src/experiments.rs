@@ -50,6 +50,7 @@ pub(crate) fn server(row: Row<'_>, folder: &Folder<'_>, problems: &mut Vec<Diagn
         gpu: folder.gpu(row.text("hardware")),
         tp: row.count("tp", problems),
         pp: None,
+        engine: Server::vllm(row.text("vllm_version")),
         dp: row.count("dp", problems).filter(|dp| *dp > 1),
         expert_parallel: row.count("ep", problems).is_some_and(|ep| ep > 1),
         max_num_seqs: row.count("max_num_seqs", problems),

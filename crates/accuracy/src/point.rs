@@ -47,6 +47,8 @@ pub struct Server {
     pub tp: Option<i64>,
     /// Pipeline stages.
     pub pp: Option<i64>,
+    /// Release of the engine, as `--engine` takes it, where it is one that is known.
+    pub engine: Option<String>,
     /// Data-parallel ranks.
     pub dp: Option<i64>,
     /// Whether GPUs share the experts.
@@ -66,6 +68,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// A release of vLLM as `--engine` takes it; `None` for what is no numbered release.
+    pub(crate) fn vllm(version: &str) -> Option<String> {
+        let is_numbered = version.contains('.') && version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        is_numbered.then(|| format!("vllm-{version}"))
+    }
+
     /// The options of a run with this server; what it does not say is as in `base`.
     pub fn options(&self, base: &RunOptions) -> RunOptions {
         RunOptions {
@@ -74,6 +82,7 @@ impl Server {
             hardware: Some(self.gpu.clone()),
             tp: self.tp.or(base.tp),
             pp: self.pp.or(base.pp),
+            engine: self.engine.clone().or_else(|| base.engine.clone()),
             dp: self.dp.or(base.dp),
             enable_expert_parallel: self.expert_parallel.then_some(true).or(base.enable_expert_parallel),
             max_num_seqs: self.max_num_seqs.or(base.max_num_seqs),

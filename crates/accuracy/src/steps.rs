@@ -119,6 +119,7 @@ pub(crate) fn forward_passes(folder: &Folder<'_>) -> Result<Vec<Point>, Vec<Diag
             config: folder.model_config(model),
             gpu: folder.gpu(FORWARD_GPU),
             tp: row.count("tp", problems),
+            engine: Server::vllm(row.text("vllm_version")),
             dp: row.count("dp", problems).filter(|dp| *dp > 1),
             expert_parallel: row.text("ep").eq_ignore_ascii_case("true"),
             max_num_seqs: row.count("max_num_seqs", problems),

@@ -12,8 +12,8 @@ use blis_cluster::plan::{
 };
 use blis_cluster::{run, run_observed};
 use blis_engine::{
-    AdapterConfig, AdapterModel, Channel, CpuTierConfig, DeviceModel, InstanceConfig, OffloadConfig,
-    OffloadTierConfig, OverheadTier,
+    AdapterConfig, AdapterModel, Channel, CpuTierConfig, DeviceModel, HostConfig, InstanceConfig,
+    OffloadConfig, OffloadTierConfig, OverheadTier,
 };
 use blis_kernel::rng::GoRand;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
@@ -420,6 +420,12 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         cpu_tier,
         offload,
         adapters: dice.one_in(4).then(|| Arc::new(adapters(dice))),
+        host: dice.one_in(3).then(|| HostConfig {
+            front_end_workers: dice.between(1, 3) as u32,
+            front_end_us: dice.pick(&[0.0, 300.0, 20_000.0]),
+            front_end_us_per_token: dice.pick(&[0.0, 5.7]),
+            schedules_ahead: dice.one_in(2),
+        }),
         horizon,
         semantics,
     };

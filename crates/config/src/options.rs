@@ -45,6 +45,11 @@ pub struct RunOptions {
     /// Server version, part of the key of the blackbox coefficients.
     pub vllm_version: Option<String>,
 
+    /// Release of the serving engine whose defaults hold where nothing is given, such as `vllm-0.15.1`; default none.
+    pub engine: Option<String>,
+    /// The CPU side of the servers; default not modelled, but for step-time models that leave it out.
+    pub host: HostOptions,
+
     /// Further models behind the same gateway, from the policy file.
     pub models: Vec<ModelOptions>,
     /// Number of instances; default 1.
@@ -153,6 +158,29 @@ pub struct RunOptions {
 
     /// Files that are given as texts: what is read when one of the paths above is a key here.
     pub texts: BTreeMap<PathBuf, String>,
+}
+
+/// The CPU side of a server, µs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostOptions {
+    /// From the client to the front end and from the server's output to the client, together.
+    pub latency_us: Option<f64>,
+    /// Requests that the front end works on at once; default 1.
+    pub front_end_workers: Option<i64>,
+    /// What a request takes there.
+    pub front_end_us: Option<f64>,
+    /// And for each token of its prompt.
+    pub front_end_us_per_token: Option<f64>,
+    /// What the scheduler and the preparation of inputs take in every step.
+    pub us_per_step: Option<f64>,
+    /// And for each scheduled request.
+    pub us_per_request: Option<f64>,
+    /// And for each prompt token that is processed.
+    pub us_per_prefill_token: Option<f64>,
+    /// Whether the next batch is formed while the GPU works on the one before; default the engine's.
+    pub async_scheduling: Option<bool>,
+    /// Largest batch of decoding requests that has a CUDA graph, 0 = none; default the engine's.
+    pub cuda_graph_max: Option<i64>,
 }
 
 /// What goes wrong.

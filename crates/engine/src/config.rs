@@ -1,6 +1,7 @@
 //! What an instance is built from.
 
 use crate::adapters::AdapterConfig;
+use crate::host::HostConfig;
 use crate::kv::offload::OffloadConfig;
 use blis_kernel::{Semantics, Tick};
 use blis_policy::preemption::PreemptionKind;
@@ -32,6 +33,8 @@ pub struct InstanceConfig {
     pub offload: Option<Arc<OffloadConfig>>,
     /// LoRA adapters, when requests may name any.
     pub adapters: Option<Arc<AdapterConfig>>,
+    /// The CPU side of the server, where it is modelled.
+    pub host: Option<HostConfig>,
     /// No event after this one runs; deadlines beyond it are not scheduled.
     pub horizon: Tick,
     /// Which reading of the mechanisms.

@@ -44,6 +44,9 @@ impl Instance {
             adapters.audit(0);
             adapters.clear();
         }
+        if let Some(host) = &mut self.host {
+            host.restart();
+        }
         self.adapter_loaded_at = Tick::MAX;
         self.lockstep = Lockstep::new(self.config.block_tokens);
         self.deadlines = TimerQueue::default();

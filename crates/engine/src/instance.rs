@@ -4,6 +4,7 @@
 
 use crate::adapters::{self, AdapterFigures, Adapters};
 use crate::config::InstanceConfig;
+use crate::host::Host;
 use crate::journal::Happening;
 use crate::kv::offload::OffloadFigures;
 use crate::kv::{BlockKeys, IndexChange, KvCache};
@@ -117,6 +118,8 @@ pub struct Instance {
 
     /// LoRA adapters, if there are any.
     pub(crate) adapters: Option<Box<Adapters>>,
+    /// The CPU side, where it is modelled.
+    pub(crate) host: Option<Box<Host>>,
     /// When the adapter that is being loaded is there.
     pub(crate) adapter_loaded_at: Tick,
 
@@ -185,6 +188,7 @@ impl Instance {
             fetch_found_no_room: false,
             head_was_refused: false,
             adapters: config.adapters.clone().map(|adapters| Box::new(Adapters::new(adapters))),
+            host: config.host.map(|host| Box::new(Host::new(host))),
             adapter_loaded_at: Tick::MAX,
             pipeline: Pipeline::new(latency.pipeline()),
             landing_at: Tick::MAX,
@@ -338,7 +342,8 @@ impl Instance {
 
     /// Hands a request over at `now`, which must not be before the events already run.
     pub fn submit(&mut self, now: Tick, request: Submission) {
-        let entry = now + self.latency.queueing_time(u64::from(request.input_tokens));
+        let through = self.host.as_mut().map_or(now, |host| host.pass(now, request.input_tokens));
+        let entry = through + self.latency.queueing_time(u64::from(request.input_tokens));
         if now <= self.config.horizon {
             self.clock = self.clock.max(now);
         }
@@ -460,6 +465,12 @@ impl Instance {
             }
             let (at, slot) = self.entering.pop().expect("a timer that was seen");
             self.clock = at;
+            if self.host.is_some()
+                && let Some(late) = self.is_late_until(slot, at)
+            {
+                self.entering.set(late, slot);
+                return true;
+            }
             self.enqueue(at, slot);
         } else {
             if !due(deadline) {
@@ -771,6 +782,7 @@ fn vacant_request() -> Request {
         capped: false,
         is_counted: false,
         is_cold: false,
+        was_late: false,
         scheduled: 0,
         batch_sequence: 0,
         has_first_token: false,

@@ -7,6 +7,7 @@ pub mod adapters;
 pub mod config;
 mod failure;
 mod formation;
+pub mod host;
 pub mod instance;
 mod journal;
 pub mod kv;
@@ -19,6 +20,7 @@ mod settle;
 
 pub use adapters::{AdapterConfig, AdapterFigures, AdapterModel, OverheadTier};
 pub use config::{CpuTierConfig, InstanceConfig};
+pub use host::HostConfig;
 pub use instance::{Counters, Instance};
 pub use journal::Happening;
 pub use kv::offload::{Channel, DeviceModel, OffloadConfig, OffloadFigures, OffloadTierConfig};

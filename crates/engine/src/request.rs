@@ -173,6 +173,8 @@ pub(crate) struct Request {
     pub(crate) is_counted: bool,
     /// Whether it is one of the first requests of an instance that warms up.
     pub(crate) is_cold: bool,
+    /// It entered during a step whose next batch was formed already.
+    pub(crate) was_late: bool,
     /// Tokens of the step being formed or in flight.
     pub(crate) scheduled: u64,
     /// Increases along the batch.

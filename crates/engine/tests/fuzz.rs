@@ -7,8 +7,8 @@ mod common;
 mod naive;
 
 use blis_engine::{
-    AdapterConfig, AdapterModel, BlockKeys, Channel, CpuTierConfig, DeviceModel, Ended, Ending, Instance,
-    OffloadConfig, OffloadTierConfig, OverheadTier, Submission,
+    AdapterConfig, AdapterModel, BlockKeys, Channel, CpuTierConfig, DeviceModel, Ended, Ending, HostConfig,
+    Instance, OffloadConfig, OffloadTierConfig, OverheadTier, Submission,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::LatencyModel;
@@ -263,6 +263,12 @@ fn case(seed: u64) -> Case {
         cpu_tier,
         offload,
         adapters,
+        host: dice.one_in(3).then(|| HostConfig {
+            front_end_workers: dice.pick(&[1, 1, 2, 5]),
+            front_end_us: dice.pick(&[0.0, 1.0, 30.5]),
+            front_end_us_per_token: dice.pick(&[0.0, 0.3, 5.0]),
+            schedules_ahead: dice.one_in(2),
+        }),
         horizon: if dice.one_in(4) { Tick::from_us(dice.between(1, 2000)) } else { Tick::MAX },
         latency,
         priorities: SloTable::default(),

@@ -49,6 +49,7 @@ fn scenario(latency: Arc<dyn LatencyModel>, requests: &[(i64, u32, u32)]) -> Sce
         cpu_tier: None,
         offload: None,
         adapters: None,
+        host: None,
         horizon: Tick::MAX,
         latency,
         priorities: SloTable::default(),

@@ -30,6 +30,7 @@ fn scenario(kv_blocks: u32, block_tokens: u32, requests: &[(i64, Runs<'_>, Runs<
         cpu_tier: None,
         offload: None,
         adapters: None,
+        host: None,
         horizon: Tick::MAX,
         latency: Arc::new(Linear { alpha: [0.0; 3], beta: [10.0, 0.0, 0.0], post_decode_us: 0 }),
         priorities: SloTable::default(),

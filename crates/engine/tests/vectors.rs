@@ -124,6 +124,7 @@ fn scenario(vector: &Value) -> Scenario {
         }),
         offload: config.get("offload").map(offload),
         adapters: adapters.clone(),
+        host: None,
         horizon: config.get("horizon_us").map_or(Tick::MAX, |h| Tick::from_us(h.as_i64().unwrap())),
         latency: Arc::new(Linear {
             alpha: triple(&vector["latency"]["alpha"]),

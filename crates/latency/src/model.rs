@@ -64,6 +64,16 @@ pub trait LatencyModel: Debug + Send + Sync {
         false
     }
 
+    /// Whether its step times were fitted on whole steps, so that they hold what the CPU adds to the GPU's work.
+    fn covers_host(&self) -> bool {
+        true
+    }
+
+    /// Whether it pads batches to the sizes of CUDA graphs itself.
+    fn pads_to_graphs(&self) -> bool {
+        false
+    }
+
     /// The stages, where a batch passes several.
     fn pipeline(&self) -> Option<&Pipeline> {
         None

@@ -124,6 +124,14 @@ impl LatencyModel for Pipeline {
         self.stages.iter().any(|stage| stage.wants_decode_contexts())
     }
 
+    fn covers_host(&self) -> bool {
+        self.last().covers_host()
+    }
+
+    fn pads_to_graphs(&self) -> bool {
+        self.last().pads_to_graphs()
+    }
+
     fn pipeline(&self) -> Option<&Pipeline> {
         Some(self)
     }

@@ -1,5 +1,6 @@
 //! `blis accuracy`: a folder of measured runs, simulated, and the errors.
 
+use crate::flags::engine::HostFlags;
 use crate::flags::model::LatencyFlags;
 use crate::flags::output::one_of;
 use crate::flags::{Findings, Typed, text};
@@ -20,6 +21,8 @@ pub(crate) struct AccuracyArgs {
     accuracy: AccuracyFlags,
     #[command(flatten)]
     latency: LatencyFlags,
+    #[command(flatten)]
+    host: HostFlags,
 }
 
 #[derive(Args, Debug)]
@@ -37,6 +40,9 @@ struct AccuracyFlags {
     /// Most runs of a set, spread over it [default: all]
     #[arg(long, value_name = "INT")]
     limit: Option<Typed<i64>>,
+    /// Take the defaults of the engine release that each run was measured with, as --engine does for one
+    #[arg(long, conflicts_with = "engine")]
+    engine_as_measured: bool,
     /// Seed of arrivals and lengths that were not recorded [default: 42]
     #[arg(long, value_name = "INT")]
     seed: Option<Typed<i64>>,
@@ -68,9 +74,10 @@ enum Format {
 pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registry) -> Result<(), Exit> {
     const FORMATS: [(&str, Format); 3] =
         [("text", Format::Text), ("json", Format::Json), ("csv", Format::Csv)];
-    let AccuracyArgs { folder, accuracy: flags, latency } = args;
+    let AccuracyArgs { folder, accuracy: flags, latency, host } = args;
     let mut base = RunOptions::default();
     latency.fill(&mut base, &mut findings);
+    host.fill(&mut base, &mut findings);
     base.seed = findings.value("--seed", flags.seed);
     base.hardware_config = flags.hardware_config;
     base.defaults_filepath = flags.defaults_filepath;
@@ -88,15 +95,27 @@ pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registr
         gpus: words(flags.gpus),
         limit: limit.map(|limit| limit as usize),
     };
-    let Measurements { points, left_out } = read(&folder, &selection).map_err(Exit::Problems)?;
+    let Measurements { mut points, left_out } = read(&folder, &selection).map_err(Exit::Problems)?;
     if points.is_empty() {
         return Err(Diagnostic::new("--sets, --models and --gpus together leave no run").into());
+    }
+    if !flags.engine_as_measured {
+        for point in &mut points {
+            point.server.engine = None;
+        }
     }
     let assessed = assess(&points, &base, policies);
     if let Some(path) = flags.markdown.filter(|path| !path.as_os_str().is_empty()) {
         let model = base.latency_model.as_deref().unwrap_or("the default");
         let settings = [
             format!("BLIS {}, step-time model: {model}", env!("CARGO_PKG_VERSION")),
+            match (flags.engine_as_measured, &base.engine) {
+                (true, _) => {
+                    "engine's defaults and CPU: of the release that each run was measured with".to_owned()
+                }
+                (false, Some(engine)) => format!("engine's defaults and CPU: {engine}"),
+                (false, None) => "engine's defaults and CPU: as the step-time model".to_owned(),
+            },
             format!("seed of what was not recorded: {}", base.seed.unwrap_or(42)),
             "command: `blis accuracy DIR --markdown FILE`, where DIR has the measurements".to_owned(),
         ];

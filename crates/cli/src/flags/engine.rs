@@ -2,6 +2,7 @@
 
 use super::{Findings, Micros, Typed, text};
 use blis_config::RunOptions;
+use blis_config::options::HostOptions;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -38,6 +39,62 @@ impl EngineFlags {
         options.max_model_len = findings.value("--max-model-len", self.max_model_len);
         options.scheduler = text(self.scheduler);
         options.preemption_policy = text(self.preemption_policy);
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Host")]
+pub(crate) struct HostFlags {
+    /// Release of the serving engine whose defaults hold where no flag is given, vllm-0.8.5 to vllm-0.33.0: limits, share of
+    /// GPU memory, scheduling ahead, CUDA graphs; the servers' CPUs are modelled then [default: none]
+    #[arg(long, value_name = "NAME")]
+    engine: Option<String>,
+    /// From the client to the front end and back from the server, together, µs or a duration
+    #[arg(long, value_name = "TIME")]
+    host_latency: Option<Typed<Micros>>,
+    /// Requests that the front end (HTTP, template, tokenisation) works on at once [default: 1]
+    #[arg(long, value_name = "INT")]
+    front_end_workers: Option<Typed<i64>>,
+    /// What a request takes in the front end, µs
+    #[arg(long, value_name = "NUM")]
+    front_end_us: Option<Typed<f64>>,
+    /// And for each token of its prompt, µs
+    #[arg(long, value_name = "NUM")]
+    front_end_us_per_token: Option<Typed<f64>>,
+    /// What the scheduler and the preparation of inputs take in every step, µs; for step-time models without it
+    /// [default: 0]
+    #[arg(long, value_name = "NUM")]
+    host_step_us: Option<Typed<f64>>,
+    /// And for each scheduled request, µs [default: 0]
+    #[arg(long, value_name = "NUM")]
+    host_step_us_per_request: Option<Typed<f64>>,
+    /// And for each prompt token that is processed, µs [default: 0]
+    #[arg(long, value_name = "NUM")]
+    host_step_us_per_prefill_token: Option<Typed<f64>>,
+    /// Form the next batch while the GPU works on the one before [default: as the engine]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    async_scheduling: Option<Typed<bool>>,
+    /// Largest batch of decoding requests that has a CUDA graph, and is padded to the size of one; 0 = none
+    /// [default: as the engine]
+    #[arg(long, value_name = "INT")]
+    cuda_graph_max: Option<Typed<i64>>,
+}
+
+impl HostFlags {
+    pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) {
+        options.engine = text(self.engine);
+        options.host = HostOptions {
+            latency_us: findings.micros("--host-latency", self.host_latency).map(|us| us as f64),
+            front_end_workers: findings.value("--front-end-workers", self.front_end_workers),
+            front_end_us: findings.value("--front-end-us", self.front_end_us),
+            front_end_us_per_token: findings.value("--front-end-us-per-token", self.front_end_us_per_token),
+            us_per_step: findings.value("--host-step-us", self.host_step_us),
+            us_per_request: findings.value("--host-step-us-per-request", self.host_step_us_per_request),
+            us_per_prefill_token: findings
+                .value("--host-step-us-per-prefill-token", self.host_step_us_per_prefill_token),
+            async_scheduling: findings.value("--async-scheduling", self.async_scheduling),
+            cuda_graph_max: findings.value("--cuda-graph-max", self.cuda_graph_max),
+        };
     }
 }
 

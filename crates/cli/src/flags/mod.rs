@@ -41,6 +41,8 @@ pub(crate) struct SystemFlags {
     #[command(flatten)]
     engine: engine::EngineFlags,
     #[command(flatten)]
+    host: engine::HostFlags,
+    #[command(flatten)]
     kv: engine::KvFlags,
     #[command(flatten)]
     lora: lora::LoraFlags,
@@ -72,6 +74,7 @@ impl SystemFlags {
         self.pools.fill(options, findings);
         self.policy_params.fill(options, findings);
         self.engine.fill(options, findings);
+        self.host.fill(options, findings);
         self.kv.fill(options, findings);
         self.lora.fill(options, findings);
         self.latency.fill(options, findings);

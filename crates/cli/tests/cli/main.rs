@@ -9,6 +9,7 @@ mod command_line;
 mod compare;
 mod convert;
 mod decisions;
+mod host;
 mod kept_results;
 mod mock;
 mod observe;

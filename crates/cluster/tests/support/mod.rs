@@ -44,6 +44,7 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
             cpu_tier: None,
             offload: None,
             adapters: None,
+            host: None,
             horizon: Tick::MAX,
             semantics: Semantics::CORRECTED,
         },

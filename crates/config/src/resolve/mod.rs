@@ -9,9 +9,11 @@ pub(crate) mod check;
 mod cluster;
 mod decisions;
 mod elastic;
+mod engine;
 mod faults;
 pub mod files;
 mod gpus;
+mod host;
 mod kv_blocks;
 mod lora;
 mod model;
@@ -116,6 +118,9 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     if let Some(folder) = &options.perf_db {
         kernel_tables(&mut check, folder, &mut catalogue);
     }
+    let mut options = options.clone();
+    let (engine, of_engine) = engine::lay_under(&mut check, &mut options, &catalogue).unzip();
+    let options = &options;
 
     let mut policies = Policies::new(&mut check, options, &registry);
     let admission = policies.admission();
@@ -147,6 +152,8 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let cpu_tier = cluster::cpu_tier(&mut check, options);
     let offload_file = offload::from_file(&mut check, options, &catalogue, block_tokens);
 
+    let host = host::host(&mut check, options, engine, semantics, (max_num_seqs, max_num_batched_tokens));
+
     let trace = decisions::trace(&mut check, options);
     let fitness = analysis::fitness(&mut check, options);
     let saturation = saturation::settings(&mut check, options);
@@ -167,6 +174,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         block_tokens,
         rates_of: None,
         overheads: None,
+        host: &host,
         adapter_reserved_bytes: lora.reserved_bytes,
     };
     let served = model::served(&mut check, &context);
@@ -218,6 +226,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         cpu_tier,
         offload,
         adapters,
+        host: served.host,
         horizon,
         semantics,
     };
@@ -251,6 +260,7 @@ pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         saturation,
         detail: if options.per_request { Detail::PerRequest } else { Detail::Aggregate },
     };
+    engine::note(&mut check, &of_engine.unwrap_or_default());
     let settings = check.settings.into_values().collect();
     Ok(Resolved {
         plan,

@@ -3,17 +3,19 @@
 use super::Surroundings;
 use super::backend::{self, Backend};
 use super::check::{Check, Source};
+use super::host::Host as CpuSide;
 use super::kv_blocks::{self, FALLBACK_KV_BLOCKS, MAX_KV_BLOCKS};
 use crate::catalogue::Catalogue;
 use crate::catalogue::search::{Origin, Search, find_model};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::model_config::ModelConfig;
 use crate::options::RunOptions;
+use blis_engine::HostConfig;
 use blis_kernel::Semantics;
 use blis_latency::context_length::limit_to_kv_cache;
 use blis_latency::kv_capacity::kv_bytes_per_token;
 use blis_latency::pipeline::stage_layers;
-use blis_latency::{Blackbox, Coefficients, GpuSpec, LatencyModel, MoeComm};
+use blis_latency::{Blackbox, Coefficients, GpuSpec, Hosted, LatencyModel, MoeComm};
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +36,8 @@ pub(super) struct Context<'a> {
     pub(super) rates_of: Option<&'a str>,
     /// Overheads outside of steps of a model that has none of its own, where the cluster's model has some.
     pub(super) overheads: Option<&'a [f64]>,
+    /// The CPU side of the servers.
+    pub(super) host: &'a CpuSide,
     /// GPU memory kept for LoRA adapters.
     pub(super) adapter_reserved_bytes: i64,
 }
@@ -53,6 +57,8 @@ pub(super) struct Served {
     pub(super) gpus: u32,
     /// KV cache of one token on one GPU (of the stage with the most layers), where the model's configuration is known.
     pub(super) kv_bytes_per_token: Option<f64>,
+    /// The CPU side before its batches, where it is modelled.
+    pub(super) host: Option<HostConfig>,
     /// Whether its step times know what LoRA adapters cost.
     pub(super) knows_adapter_overhead: bool,
 }
@@ -118,7 +124,7 @@ pub(super) fn served(check: &mut Check, context: &Context<'_>) -> Option<Served>
         None => kv_blocks::computed(check, context, &wanted, &host)?,
     };
     let derived = host.config.positions.max_model_len();
-    Some(finish(check, wanted, latency, blocks, derived, Some(&host)))
+    Some(finish(check, context, wanted, latency, (blocks, derived), Some(&host)))
 }
 
 fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
@@ -332,17 +338,21 @@ fn blackbox(
             FALLBACK_KV_BLOCKS
         }
     };
-    Some(finish(check, wanted, latency, blocks, 0, host))
+    Some(finish(check, context, wanted, latency, (blocks, 0), host))
 }
 
 fn finish(
     check: &mut Check,
+    context: &Context<'_>,
     wanted: Wanted,
     latency: Arc<dyn LatencyModel>,
-    kv_blocks: u32,
-    derived_len: u64,
+    (kv_blocks, derived_len): (u32, u64),
     host: Option<&Host>,
 ) -> Served {
+    let cpu = context.host;
+    let has_cpu = cpu.is_asked_for || (!latency.covers_host() && context.semantics != Semantics::REFERENCE);
+    let latency: Arc<dyn LatencyModel> =
+        if has_cpu { Arc::new(Hosted::new(latency, cpu.times.clone())) } else { latency };
     let knows_adapter_overhead = matches!(
         wanted.backend,
         Backend::Auto | Backend::Profiled | Backend::TrainedPhysics | Backend::Roofline
@@ -376,6 +386,7 @@ fn finish(
         gpu: host.map(|host| host.gpu.name.clone()),
         tp: host.map(|host| host.tp),
         kv_bytes_per_token: host.and_then(bytes),
+        host: has_cpu.then_some(cpu.config),
         knows_adapter_overhead,
     }
 }

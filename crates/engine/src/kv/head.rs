@@ -185,6 +185,7 @@ mod tests {
             cpu_tier: None,
             offload: None,
             adapters: None,
+            host: None,
             horizon: Tick::MAX,
             semantics: Semantics::CORRECTED,
         })

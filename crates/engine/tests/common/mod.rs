@@ -3,8 +3,8 @@
 #![allow(dead_code, missing_docs, clippy::missing_panics_doc, unreachable_pub)]
 
 use blis_engine::{
-    AdapterConfig, AdapterFigures, BlockKeys, Counters, CpuTierConfig, Ended, IndexChange, Instance,
-    InstanceConfig, OffloadConfig, OffloadFigures, Submission,
+    AdapterConfig, AdapterFigures, BlockKeys, Counters, CpuTierConfig, Ended, HostConfig, IndexChange,
+    Instance, InstanceConfig, OffloadConfig, OffloadFigures, Submission,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::{Batch, LatencyModel};
@@ -138,6 +138,7 @@ pub struct Scenario {
     pub cpu_tier: Option<CpuTierConfig>,
     pub offload: Option<OffloadConfig>,
     pub adapters: Option<AdapterConfig>,
+    pub host: Option<HostConfig>,
     pub horizon: Tick,
     pub latency: Arc<dyn LatencyModel>,
     pub priorities: SloTable,
@@ -214,6 +215,7 @@ impl Scenario {
             cpu_tier: self.cpu_tier,
             offload: self.offload.clone().map(Arc::new),
             adapters: self.adapters.clone().map(Arc::new),
+            host: self.host,
             horizon: self.horizon,
             semantics,
         }

@@ -89,6 +89,12 @@ pub struct Naive<'a> {
     batch: Vec<usize>,
     /// A step or the end of one is among the events.
     step_pending: bool,
+    /// When the step in flight ends.
+    running_until: Option<i64>,
+    /// When each worker of the front end is free.
+    workers: Vec<i64>,
+    /// Requests that came too late for a batch.
+    late: Vec<usize>,
     /// In the step being formed a fetch was refused.
     fetch_found_no_room: bool,
     cache: Cache,
@@ -141,6 +147,9 @@ impl<'a> Naive<'a> {
             queue: Vec::new(),
             batch: Vec::new(),
             step_pending: false,
+            running_until: None,
+            workers: vec![0; scenario.host.map_or(0, |host| host.front_end_workers as usize)],
+            late: Vec::new(),
             fetch_found_no_room: false,
             cache: Cache::new(scenario, semantics),
             adapters: scenario.adapters.clone().map(Adapters::new),
@@ -189,6 +198,11 @@ impl<'a> Naive<'a> {
             match event {
                 Event::Arrival(r) => self.arrive(r, at),
                 Event::StepEnd { start } => self.finish_step(start, at),
+                Event::Queued(r) if self.is_late(r, at) => {
+                    self.late.push(r);
+                    let end = self.running_until.expect("a step in flight");
+                    self.schedule(end + 1, Event::Queued(r));
+                }
                 Event::Queued(r) => {
                     self.enqueue(r, at);
                     if !self.step_pending && !self.queue.is_empty() {
@@ -223,8 +237,25 @@ impl<'a> Naive<'a> {
                 .map_or(0, |adapters| adapters.resident.iter().map(|(adapter, _)| 1 << adapter).sum()),
         });
         self.requests[r].state = State::Entering;
+        let through = self.front_end(r, now);
         let delay = self.scenario.latency.queueing_time(self.requests[r].input as u64).as_us();
-        self.schedule(now + delay, Event::Queued(r));
+        self.schedule(through + delay, Event::Queued(r));
+    }
+
+    /// The worker who is free first takes the request, as soon as he is.
+    fn front_end(&mut self, r: usize, now: i64) -> i64 {
+        let Some(host) = self.scenario.host else { return now };
+        let worker = self.workers.iter_mut().min().expect("a front end has workers");
+        let work = host.front_end_us + host.front_end_us_per_token * self.requests[r].input as f64;
+        *worker = now.max(*worker) + work as i64;
+        *worker
+    }
+
+    /// With batches formed ahead, a request that comes during a step misses the next one, once.
+    fn is_late(&self, r: usize, now: i64) -> bool {
+        self.scenario.host.is_some_and(|host| host.schedules_ahead)
+            && self.running_until.is_some_and(|end| end > now)
+            && !self.late.contains(&r)
     }
 
     /// 4.2.

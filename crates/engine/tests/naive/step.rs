@@ -36,6 +36,7 @@ impl Naive<'_> {
             self.have_effects(now, now + advance);
         } else {
             self.step_pending = true;
+            self.running_until = Some(now + advance);
             self.schedule(now + advance, Event::StepEnd { start: now });
         }
     }
@@ -73,6 +74,7 @@ impl Naive<'_> {
     /// The step that began at `start` is over.
     pub(super) fn finish_step(&mut self, start: i64, now: i64) {
         self.step_pending = false;
+        self.running_until = None;
         self.have_effects(start, now);
     }
 

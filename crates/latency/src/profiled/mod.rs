@@ -193,6 +193,14 @@ impl LatencyModel for Profiled {
         self.overheads.post_decode
     }
 
+    fn covers_host(&self) -> bool {
+        false
+    }
+
+    fn pads_to_graphs(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn step_time(&self, batch: &Batch<'_>) -> Tick {
         if batch.is_empty() {

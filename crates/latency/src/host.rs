@@ -1,0 +1,174 @@
+//! What the CPU of a server adds to a step-time model: scheduler and input preparation in every step, and batches padded
+//! to the sizes for which CUDA graphs were captured.
+//!
+//! step = max(GPU, CPU) where the CPU prepares the next step while the GPU works, GPU + CPU where it does not, with
+//! CPU = us_per_step + us_per_request · requests + us_per_prefill_token · prefill tokens. A model whose times are of whole
+//! steps ([`LatencyModel::covers_host`]) holds the CPU's share already: it is only padded.
+
+use crate::model::{Batch, LatencyModel};
+use crate::pipeline::Pipeline;
+use blis_kernel::Tick;
+use std::sync::Arc;
+
+/// What the CPU does in a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostTimes {
+    /// From the client to the front end and from the server's output to the client, together, µs.
+    pub latency_us: f64,
+    /// Of every step, µs.
+    pub us_per_step: f64,
+    /// Of every scheduled request, µs.
+    pub us_per_request: f64,
+    /// Of every prompt token processed, µs.
+    pub us_per_prefill_token: f64,
+    /// Whether all that happens while the GPU works on the step before.
+    pub overlaps: bool,
+    /// Numbers of decoding requests for which there are graphs, ascending; empty = there are none.
+    pub capture_sizes: Vec<u32>,
+}
+
+/// A step-time model with the CPU around it. Its own overheads outside of steps give way.
+#[derive(Clone, Debug)]
+pub struct Hosted {
+    model: Arc<dyn LatencyModel>,
+    host: HostTimes,
+    latency: Tick,
+}
+
+impl Hosted {
+    /// Puts the CPU around a model.
+    pub fn new(model: Arc<dyn LatencyModel>, host: HostTimes) -> Self {
+        let latency = Tick::trunc(host.latency_us);
+        Self { model, host, latency }
+    }
+
+    /// The size of the graph that a batch of decoding requests runs in; its own above the largest.
+    #[inline]
+    fn padded(&self, batch: &Batch<'_>) -> u64 {
+        if !batch.prefills.is_empty() || batch.decodes == 0 || self.model.pads_to_graphs() {
+            return batch.decodes;
+        }
+        let sizes = &self.host.capture_sizes;
+        let next = sizes.partition_point(|&size| u64::from(size) < batch.decodes);
+        sizes.get(next).map_or(batch.decodes, |&size| u64::from(size))
+    }
+}
+
+impl LatencyModel for Hosted {
+    fn queueing_time(&self, _prompt_tokens: u64) -> Tick {
+        self.latency
+    }
+
+    fn output_token_processing_time(&self) -> Tick {
+        Tick::ZERO
+    }
+
+    fn post_decode_overhead(&self) -> Tick {
+        Tick::ZERO
+    }
+
+    #[inline]
+    fn step_time(&self, batch: &Batch<'_>) -> Tick {
+        let gpu = self.model.step_time(&Batch { decodes: self.padded(batch), ..*batch });
+        if self.model.covers_host() || batch.is_empty() {
+            return gpu;
+        }
+        let prompts: u64 = batch.prefills.iter().map(|prefill| prefill.new_tokens).sum();
+        let cpu = Tick::trunc(
+            self.host.us_per_step
+                + self.host.us_per_request * batch.len() as f64
+                + self.host.us_per_prefill_token * prompts as f64,
+        );
+        if self.host.overlaps { gpu.max(cpu) } else { gpu + cpu }
+    }
+
+    fn wants_decode_contexts(&self) -> bool {
+        self.model.wants_decode_contexts()
+    }
+
+    /// With several stages, the CPU works on one batch while the GPUs work on the others.
+    fn pipeline(&self) -> Option<&Pipeline> {
+        self.model.pipeline()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HostTimes, Hosted};
+    use crate::{Batch, LatencyModel, Prefill};
+    use blis_kernel::Tick;
+    use std::sync::Arc;
+
+    /// 10 µs for every decoding request and 1 µs for every prompt token.
+    #[derive(Debug)]
+    struct Plain {
+        covers_host: bool,
+    }
+
+    impl LatencyModel for Plain {
+        fn queueing_time(&self, _prompt_tokens: u64) -> Tick {
+            Tick::from_us(999)
+        }
+
+        fn output_token_processing_time(&self) -> Tick {
+            Tick::from_us(999)
+        }
+
+        fn post_decode_overhead(&self) -> Tick {
+            Tick::from_us(999)
+        }
+
+        fn step_time(&self, batch: &Batch<'_>) -> Tick {
+            let prompts: u64 = batch.prefills.iter().map(|prefill| prefill.new_tokens).sum();
+            Tick::from_us((10 * batch.decodes + prompts) as i64)
+        }
+
+        fn covers_host(&self) -> bool {
+            self.covers_host
+        }
+    }
+
+    fn hosted(overlaps: bool, covers_host: bool) -> Hosted {
+        let host = HostTimes {
+            latency_us: 5.5,
+            us_per_step: 40.0,
+            us_per_request: 2.0,
+            us_per_prefill_token: 0.5,
+            overlaps,
+            capture_sizes: vec![1, 2, 4, 8],
+        };
+        Hosted::new(Arc::new(Plain { covers_host }), host)
+    }
+
+    fn decodes(decodes: u64) -> Batch<'static> {
+        Batch { decodes, ..Batch::default() }
+    }
+
+    #[test]
+    fn the_cpu_comes_on_top_or_beside_the_gpu() {
+        let step = |overlaps, batch: &Batch<'_>| hosted(overlaps, false).step_time(batch).as_us();
+        assert_eq!(step(false, &decodes(2)), 20 + 44);
+        assert_eq!(step(true, &decodes(2)), 44, "the CPU is the slower one");
+        assert_eq!(step(true, &decodes(8)), 80, "the GPU is");
+        let prefills = [Prefill { prompt_tokens: 100, progress: 0, new_tokens: 100 }];
+        let mixed = Batch { prefills: &prefills, decodes: 3, ..Batch::default() };
+        assert_eq!(step(false, &mixed), 130 + 40 + 8 + 50, "with a prompt there is no padding");
+    }
+
+    #[test]
+    fn decoding_requests_run_in_the_next_larger_graph() {
+        let step = |batch: u64| hosted(true, true).step_time(&decodes(batch)).as_us();
+        assert_eq!([1, 2, 3, 4, 5, 8, 9].map(step), [10, 20, 40, 40, 80, 80, 90]);
+    }
+
+    #[test]
+    fn a_model_of_whole_steps_keeps_its_times_and_no_model_its_overheads() {
+        let hosted = hosted(false, true);
+        assert_eq!(hosted.step_time(&decodes(4)).as_us(), 40);
+        assert_eq!(hosted.queueing_time(1_000).as_us(), 5);
+        assert_eq!(
+            (hosted.output_token_processing_time(), hosted.post_decode_overhead()),
+            (Tick::ZERO, Tick::ZERO)
+        );
+    }
+}
