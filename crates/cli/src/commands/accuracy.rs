@@ -107,6 +107,9 @@ pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registr
     let assessed = assess(&points, &base, policies);
     if let Some(path) = flags.markdown.filter(|path| !path.as_os_str().is_empty()) {
         let model = base.latency_model.as_deref().unwrap_or("the default");
+        let named = base.latency_model.as_ref().map(|model| format!(" --latency-model {model}"));
+        let asked =
+            named.unwrap_or_default() + if flags.engine_as_measured { " --engine-as-measured" } else { "" };
         let settings = [
             format!("BLIS {}, step-time model: {model}", env!("CARGO_PKG_VERSION")),
             match (flags.engine_as_measured, &base.engine) {
@@ -117,7 +120,7 @@ pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registr
                 (false, None) => "engine's defaults and CPU: as the step-time model".to_owned(),
             },
             format!("seed of what was not recorded: {}", base.seed.unwrap_or(42)),
-            "command: `blis accuracy DIR --markdown FILE`, where DIR has the measurements".to_owned(),
+            format!("command: `blis accuracy DIR{asked} --markdown FILE`, where DIR has the measurements"),
         ];
         write_page(&path, &|folder| report::accuracy_page(&assessed, &left_out, &settings, folder))?;
     }
