@@ -30,6 +30,18 @@ fn numbers_out_of_range_are_named_with_their_range() {
             "--pp 2 --latency-model crossmodel",
             "--pp needs --latency-model profiled, trained-physics or roofline",
         ),
+        (
+            "--latency-model profiled --hardware MI300X",
+            "--latency-model profiled: no operators were measured on MI300X",
+        ),
+        (
+            "--latency-model profiled --perf-db no-such-folder",
+            "--perf-db no-such-folder: no tables of a known GPU",
+        ),
+        (
+            "--latency-model profiled --alpha-coeffs 1,2,3 --beta-coeffs 1,2,3,4,5,6,7",
+            "--latency-model profiled takes no --alpha-coeffs and --beta-coeffs",
+        ),
         ("--pp 2 --compat inference-sim", "--pp does not go with --compat inference-sim"),
         ("--dp 0", "--dp is 0;"),
         ("--timeout 0", "--timeout is 0;"),

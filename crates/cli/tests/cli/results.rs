@@ -58,6 +58,23 @@ fn every_setting_can_be_shown_with_its_source() {
 }
 
 #[test]
+fn auto_takes_measured_kernels_where_there_are_any_and_says_which_model_it_took() {
+    let chosen = |words: &str| {
+        let ran = succeeded(&format!("{RUN} --latency-model {words} --show-config"));
+        let line = ran.stderr.lines().find(|line| line.starts_with("latency-model ")).map(str::to_owned);
+        (line.unwrap_or_default(), ran.stdout)
+    };
+    let (auto, of_auto) = chosen("auto");
+    let (profiled, of_profiled) = chosen("profiled");
+    assert!(auto.ends_with("auto: profiled  (computed)"), "{auto}");
+    assert!(profiled.ends_with("profiled  (given)"), "{profiled}");
+    assert_eq!(of_auto, of_profiled);
+    let (elsewhere, of_elsewhere) = chosen("auto --hardware MI300X");
+    assert!(elsewhere.ends_with("auto: trained-physics  (computed)"), "{elsewhere}");
+    assert_eq!(of_elsewhere, chosen("trained-physics --hardware MI300X").1);
+}
+
+#[test]
 fn numbers_come_in_every_usual_notation_and_the_last_occurrence_counts() {
     let plain = succeeded(&format!("{RUN} --horizon 1500000 --snapshot-refresh-interval 0"));
     for words in [

@@ -157,6 +157,9 @@ pub(super) fn latency(
         Backend::Auto => Backend::TrainedPhysics,
         named => named,
     };
+    if options.perf_db.is_some() && backend != Backend::Profiled {
+        check.warn(format!("--perf-db is unused: --latency-model is {}", backend.name()));
+    }
     if architecture.is_mla() && backend != Backend::Profiled {
         check.warn(format!(
             "step times of {} are pessimistic: its latent KV cache is counted at full width",
