@@ -10,14 +10,36 @@ fn resolved(compat: Option<&str>, options: &RunOptions) -> Resolved {
     resolve::resolve(&options, &Surroundings::default()).expect("valid options")
 }
 
-/// L1: on two GPUs the reference fills the memory of both with blocks of one GPU's size.
+/// L1: on two GPUs the reference fills the memory of both with blocks of one GPU's size. Both know of this GPU's memory only
+/// what the vendor says.
 #[test]
 fn the_memory_of_a_group_is_filled_by_the_rule_asked_for() {
-    let options =
-        RunOptions { model: Some("qwen/qwen3-14b".to_owned()), tp: Some(2), ..RunOptions::default() };
+    let options = RunOptions {
+        model: Some("qwen/qwen3-14b".to_owned()),
+        hardware: Some("H200".to_owned()),
+        tp: Some(2),
+        ..RunOptions::default()
+    };
     let blocks = |compat| resolved(compat, &options).plan.instance.kv_blocks;
     let (corrected, reference) = (blocks(None), blocks(Some("inference-sim")));
     assert_eq!(reference / 2, corrected, "twice the memory for blocks of the same size");
+}
+
+/// Where the driver's figure is known, blocks are those that the engine's trial run leaves; the reference has no such run.
+#[test]
+fn a_trial_run_with_more_requests_leaves_fewer_blocks() {
+    let blocks = |compat, seqs| {
+        let options = RunOptions {
+            model: Some("qwen/qwen3-14b".to_owned()),
+            hardware: Some("H100".to_owned()),
+            tp: Some(1),
+            max_num_seqs: Some(seqs),
+            ..RunOptions::default()
+        };
+        resolved(compat, &options).plan.instance.kv_blocks
+    };
+    assert!(blocks(None, 1024) < blocks(None, 128));
+    assert_eq!(blocks(Some("inference-sim"), 1024), blocks(Some("inference-sim"), 128));
 }
 
 /// L11: the reference computes eight-bit integers at the FP8 rate.

@@ -170,8 +170,7 @@ impl Job {
         let Some(asked) = asked.filter(|_| findings.is_empty()) else {
             return Err(Exit::Problems(findings.into_vec()));
         };
-        let outputs: Vec<_> =
-            output.report.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
+        let outputs: Vec<_> = output.report.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
         let unwritable = files::check_outputs(&outputs, &files::inputs(&options));
         if !unwritable.is_empty() {
             return Err(Exit::Problems(unwritable));
