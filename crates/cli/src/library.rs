@@ -262,6 +262,14 @@ impl SweepJob {
         folder.map_or(Ok(()), |folder| Ok(folder.close(self.sweep())?))
     }
 
+    /// Writes the page of all trials, if the settings ask for one; [`Self::run`] does so itself.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn report(&self, trials: &[Trial]) -> Result<(), Problems> {
+        Ok(self.job.report(trials)?)
+    }
+
     /// The points from number `first` on that can be said when the trials before are `done`: number and point of each that
     /// is in this machine's part.
     pub fn points(&self, first: u64, done: &BTreeMap<u64, Trial>) -> (u64, Vec<(u64, Point)>) {

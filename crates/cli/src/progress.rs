@@ -61,9 +61,9 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    pub(crate) fn new() -> Self {
-        let bar = std::io::stderr()
-            .is_terminal()
+    /// `shows` says whether it is for anybody.
+    pub(crate) fn new(shows: bool) -> Self {
+        let bar = (shows && std::io::stderr().is_terminal())
             .then(|| ProgressBar::no_length().with_style(style("{spinner} {pos} runs, {elapsed}")));
         Self { bar }
     }

@@ -34,9 +34,9 @@ use blis_workload::{Labels, RequestSource, RequestSpec};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Requests between two calls of the progress callback.
-const PROGRESS_EVERY_REQUESTS: u64 = 4096;
+const PROGRESS_EVERY_REQUESTS: u64 = 512;
 /// Events of the gateway between two calls at most; some come at every look of a dispatcher or an autoscaler.
-const PROGRESS_EVERY_EVENTS: u32 = 65_536;
+const PROGRESS_EVERY_EVENTS: u32 = 8_192;
 
 /// Runs a plan to its end.
 pub fn run(plan: &Plan) -> Outcome {

@@ -127,7 +127,7 @@ fn nobody_waits_for_ever_for_a_cluster_without_instances() {
         summary: "fewer instances",
         formula: "-1",
         params: &[],
-        make: |_| Box::new(TakesAway),
+        make: &|_| Box::new(TakesAway),
     };
     let detector = Registry::built_in().saturation.get("utilization").expect("a detector").with_defaults();
     let by_snapshots = FlowControlPlan { saturation: detector, ..one_at_a_time("fifo") };

@@ -209,6 +209,7 @@ fn strict<T: Copy>(dice: &mut Dice, policy: Entry<T>) -> Configured<T> {
                 Range::Count => dice.between(0, 10) as f64,
                 Range::PositiveCount => dice.between(1, 10) as f64,
                 Range::Integer => dice.between(-4, 5) as f64,
+                Range::Finite => dice.real(-5.0, 5.0),
             };
             (param.name, value)
         })

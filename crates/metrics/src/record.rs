@@ -39,6 +39,30 @@ pub enum RequestEnding {
     InPipeline,
 }
 
+impl RequestEnding {
+    /// What it is called in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::TimedOut => "timed_out",
+            Self::DroppedUnservable => "dropped_unservable",
+            Self::RejectedByAdmission => "rejected_by_admission",
+            Self::RejectedByGateway => "rejected_by_gateway",
+            Self::ShedFromGateway => "shed_from_gateway",
+            Self::ExpiredAtGateway => "expired_at_gateway",
+            Self::RejectedByRouting => "rejected_by_routing",
+            Self::RejectedByEncode => "rejected_by_encode",
+            Self::DroppedAtDecode => "dropped_at_decode",
+            Self::Evicted => "evicted",
+            Self::Failed => "failed",
+            Self::StillAtGateway => "still_at_gateway",
+            Self::StillQueued => "still_queued",
+            Self::StillRunning => "still_running",
+            Self::InPipeline => "in_pipeline",
+        }
+    }
+}
+
 /// What requests are marked with; one set is shared by many of them. Empty text means "none".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {

@@ -144,7 +144,7 @@ pub(crate) fn planned(
     let hub = Hub::from_environment();
     let surroundings = Surroundings { hub: Some(&hub), cache: hub.cache(), policies: Some(policies) };
     let (mut found, mut told, mut impossible) = (Vec::new(), BTreeMap::new(), Vec::new());
-    let runs = Runs::new();
+    let runs = Runs::new(around.is_terminal());
     for chosen in choices {
         let pairs: Vec<_> = chosen.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let own_split = pairs.iter().find(|(name, _)| *name == "pd-split").map(|(_, value)| *value);

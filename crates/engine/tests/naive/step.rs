@@ -108,6 +108,7 @@ impl Naive<'_> {
             SchedulerKind::PriorityFcfs => queue.sort_by_key(|&r| (self.priority(r), tie(r))),
             SchedulerKind::Sjf => queue.sort_by_key(|&r| (self.requests[r].input, tie(r))),
             SchedulerKind::ReversePriority => queue.sort_by_key(|&r| (-self.priority(r), tie(r))),
+            SchedulerKind::Own(_) => unreachable!("scenarios name built-in orders"),
         }
         self.queue = queue;
     }
