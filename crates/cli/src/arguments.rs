@@ -7,7 +7,9 @@ use crate::{Exit, printer};
 use blis_config::diagnostic::{Diagnostic, nearest, unknown_name};
 use blis_policy::Registry;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 /// Simulates clusters of LLM servers.
@@ -84,6 +86,69 @@ pub(crate) fn parse(
         Exit::Problems(problems) | Exit::Exceeded(problems) => problems,
         Exit::Done => Vec::new(),
     })
+}
+
+/// The command line with more flags, which go before those that it has.
+pub(crate) fn with_flags(words: &[OsString], flags: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    // Behind two dashes nothing is a flag.
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    words[..end].iter().cloned().chain(flags).chain(words[end..].iter().cloned()).collect()
+}
+
+/// The flags of a command line with their values, in order of their names; those of `others` are left out. It does not
+/// matter how they were written.
+pub(crate) fn given(
+    words: &[OsString],
+    policies: &Registry,
+    others: &[&str],
+) -> BTreeMap<String, Vec<String>> {
+    let Ok(matches) = command(policies).try_get_matches_from(words) else { return BTreeMap::new() };
+    let Some((_, matches)) = matches.subcommand() else { return BTreeMap::new() };
+    let by_user = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let ids: Vec<&str> = matches.ids().map(clap::Id::as_str).collect();
+    let flags = ids.into_iter().filter(by_user).filter_map(|id| {
+        let name = id.replace('_', "-");
+        let values: Vec<String> = matches
+            .get_raw(id)
+            .into_iter()
+            .flatten()
+            .map(|value| value.to_string_lossy().into_owned())
+            .collect();
+        (!others.contains(&name.as_str()) && !values.is_empty()).then_some((name, values))
+    });
+    flags.collect()
+}
+
+/// Flags of runs that say what is shown or written of a single one.
+pub(crate) const OF_ONE_RUN: [&str; 12] = [
+    "counterfactual-k",
+    "decision-trace",
+    "detectors",
+    "fitness-weights",
+    "quiet-instances",
+    "saturation-config",
+    "saturation-final-window",
+    "saturation-report",
+    "show-config",
+    "summarize-trace",
+    "trace-level",
+    "trace-output",
+];
+
+/// A problem for every flag that does nothing in a command that makes many runs.
+pub(crate) fn without_effect(
+    words: &[OsString],
+    policies: &Registry,
+    command: &str,
+    more: &[&str],
+) -> Vec<Diagnostic> {
+    let given = given(words, policies, &[]);
+    let idle = given.keys().filter(|name| OF_ONE_RUN.iter().chain(more).any(|other| other == name));
+    let problem = |name: &String| {
+        Diagnostic::new(format!("--{name} has no effect on blis {command}"))
+            .with_help("leave it out; blis run and blis replay have it")
+    };
+    idle.map(problem).collect()
 }
 
 fn is_help(kind: ErrorKind) -> bool {

@@ -15,6 +15,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+/// Flags that may be given several times.
+const REPEATED: [&str; 3] = ["set", "try", "with"];
+
 /// The words of the flags in a file, `--name=value` each; a mapping gives one word per key, `--set=key=values`.
 ///
 /// # Errors
@@ -44,10 +47,25 @@ pub(crate) fn of_value(root: &Value) -> Result<Vec<OsString>, Vec<Diagnostic>> {
             Err(problem) => problems.push(problem),
         };
         match value {
-            Value::Object(settings) => settings.iter().for_each(|(key, values)| {
-                let values = text(&format!("{name}.{key}"), values);
-                add(values.map(|values| values.map(|values| format!("{key}={values}"))));
-            }),
+            Value::Object(settings) if REPEATED.contains(&name.as_str()) => {
+                settings.iter().for_each(|(key, values)| {
+                    let values = text(&format!("{name}.{key}"), values);
+                    add(values.map(|values| values.map(|values| format!("{key}={values}"))));
+                })
+            }
+            Value::Object(settings) => {
+                let pair = |(key, value): (&String, &Value)| {
+                    Ok(text(&format!("{name}.{key}"), value)?.map(|value| format!("{key}={value}")))
+                };
+                let pairs: Result<Vec<_>, Diagnostic> = settings.iter().map(pair).collect();
+                add(pairs.map(|pairs| Some(pairs.into_iter().flatten().collect::<Vec<_>>().join(","))));
+            }
+            Value::Array(items) if REPEATED.contains(&name.as_str()) => {
+                items.iter().for_each(|item| add(text(&name, item)));
+            }
+            _ if name == "config" => {
+                problems.push(Diagnostic::new("config is not a flag for a file of flags"))
+            }
             value => add(text(&name, value)),
         }
     }

@@ -2,15 +2,15 @@
 
 use crate::Exit;
 use crate::around::Messages;
-use blis::RunOptions;
 use blis::resolve::files;
+use blis::{Diagnostic, RunOptions};
 use blis_kernel::rng::fnv1a_64;
 use blis_search::rows;
 use blis_search::sweep::Trial;
 use blis_search::{Part, Sweep};
 use blis_store::{Folder, Writer};
 use serde_json::{Value, json};
-use std::ffi::OsString;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -98,29 +98,39 @@ impl TrialFolder {
     }
 }
 
-/// What is the same in all trials: the flags that say what is run, and what the files among them hold.
-pub(crate) fn base(words: &[OsString], options: &RunOptions, others: &[&str]) -> Value {
-    let mut flags = Vec::new();
-    let mut words = words.iter().map(|word| word.to_string_lossy()).skip(2);
-    while let Some(word) = words.next() {
-        let name = word.trim_start_matches('-').split('=').next().unwrap_or_default();
-        if !others.contains(&name) {
-            flags.push(word.clone().into_owned());
-        } else if !word.contains('=') {
-            words.next();
+/// What is the same in all trials: the flags that say what is run (`given`), prices, and what the files hold that any of
+/// the runs reads.
+///
+/// # Errors
+/// A file that is named cannot be read.
+pub(crate) fn base(
+    given: &BTreeMap<String, Vec<String>>,
+    prices: &BTreeMap<String, f64>,
+    variants: &[RunOptions],
+) -> Result<Value, Vec<Diagnostic>> {
+    let (mut files, mut problems) = (BTreeMap::new(), BTreeMap::new());
+    for options in variants {
+        for path in files::inputs(options) {
+            let content = match options.texts.get(&path) {
+                Some(text) => Ok(text.clone().into_bytes()),
+                None => fs::read(&path),
+            };
+            let name = path.display().to_string();
+            match content {
+                Ok(content) => {
+                    files.insert(name, format!("{:016x}", fnv1a_64(&String::from_utf8_lossy(&content))));
+                }
+                // The catalogue's file need not be there, nor have folders a text.
+                Err(error) if !files::is_optional(options, &path) && !path.is_dir() => {
+                    problems.insert(name.clone(), Diagnostic::new(format!("cannot read {name}: {error}")));
+                }
+                Err(_) => {}
+            }
         }
     }
-    let text = |path: &Path| match options.texts.get(path) {
-        Some(text) => Some(text.clone().into_bytes()),
-        None => fs::read(path).ok(),
-    };
-    let files: serde_json::Map<_, _> = files::inputs(options)
-        .into_iter()
-        .filter_map(|path| {
-            let content = text(&path)?;
-            let checksum = fnv1a_64(&String::from_utf8_lossy(&content));
-            Some((path.display().to_string(), json!(format!("{checksum:016x}"))))
-        })
-        .collect();
-    json!({"flags": flags, "files": files})
+    if problems.is_empty() {
+        Ok(json!({"flags": given, "prices": prices, "files": files}))
+    } else {
+        Err(problems.into_values().collect())
+    }
 }

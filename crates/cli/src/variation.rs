@@ -34,7 +34,7 @@ impl Variation<'_> {
         let (in_files, flags): (Vec<_>, Vec<_>) =
             settings.iter().partition(|(name, _)| edit::is_in_file(name));
         let flags = flags.into_iter().map(|(name, value)| OsString::from(format!("--{name}={value}")));
-        let words = self.words.iter().cloned().chain(flags).collect();
+        let words = arguments::with_flags(self.words, flags);
         let (command, mut findings) = arguments::parse(words, self.around.policies)?;
         let mut options = (self.fill)(command, &mut findings);
         options.texts.clone_from(self.around.texts);
@@ -63,9 +63,10 @@ impl Variation<'_> {
             .flat_map(|arg| arg.get_long_and_visible_aliases().unwrap_or_default())
             .filter(|name| !fixed.contains(name))
             .collect();
-        let wrong = |name: &&str| !edit::is_in_file(name) && !known.contains(name);
+        let is_fixed = |name: &str| fixed.contains(&name) || arguments::OF_ONE_RUN.contains(&name);
+        let wrong = |name: &&str| is_fixed(name) || !(edit::is_in_file(name) || known.contains(name));
         let problem = |name: &str| {
-            if fixed.contains(&name) {
+            if is_fixed(name) {
                 return Diagnostic::new(format!("{flag}: {name} is not something to vary"));
             }
             let help = nearest(name, &known).map(|near| format!("did you mean \"{near}\"?"));

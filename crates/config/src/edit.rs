@@ -84,6 +84,16 @@ fn read(options: &RunOptions, flag: &str, path: &Path) -> Result<Value, Diagnost
     yaml::from_str(&text, &file_name).map_err(|mut problems| problems.swap_remove(0))
 }
 
+/// The problems without places in texts that were made here, where nobody could look.
+pub(crate) fn without_lines(options: &RunOptions, mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    for problem in &mut problems {
+        if problem.file.as_ref().is_some_and(|file| options.texts.contains_key(Path::new(file))) {
+            (problem.line, problem.column) = (None, None);
+        }
+    }
+    problems
+}
+
 /// Gives a file as a text, under a name for messages. A flag that names no such file is ignored.
 pub fn give_text(options: &mut RunOptions, flag: &str, name: PathBuf, text: String) {
     if let Some(slot) = slot(options, flag) {

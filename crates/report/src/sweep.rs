@@ -65,6 +65,17 @@ fn write_text(out: &mut String, sweep: &Sweep, trials: &[Trial]) -> Result {
     if !shown.is_empty() {
         write_table(out, sweep, trials, &shown)?;
     }
+    let unanswered = |&n: &usize| {
+        let figure = figure::all().find(|figure| figure.name == "unanswered");
+        figure.and_then(|figure| trials[n].figure(figure)).is_some_and(|count| count > 0.0)
+    };
+    let losing = shown.iter().filter(|n| unanswered(n)).count();
+    if losing > 0 && slo.is_none() {
+        writeln!(
+            out,
+            "{losing} of these left requests without an answer; their latencies are those of the others (--slo keeps them off)"
+        )?;
+    }
     if alike > 0 {
         writeln!(out, "and {alike} with the same figures as one of these")?;
     }

@@ -68,7 +68,9 @@ pub fn measure(
         done();
         Ok(figure::measure_all(&outcome, hardware))
     };
-    let mut figures = jobs.par_iter().map(one).collect::<Result<Vec<_>, _>>()?.into_iter();
+    // The first in order is told, whichever came first.
+    let all: Vec<Result<_, _>> = jobs.par_iter().map(one).collect();
+    let mut figures = all.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter();
     Ok(candidates
         .iter()
         .map(|_| Measured { figures: figures.by_ref().take(seeds.len()).collect() })

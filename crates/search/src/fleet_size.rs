@@ -101,6 +101,10 @@ pub fn fewest_instances(
 ) -> Result<Answer, Vec<Diagnostic>> {
     let mut search = Search::new(subject, slo, effort);
     let least = subject.least_instances();
+    if effort.most_instances < least {
+        let problem = format!("--max-instances is {}; there must be at least {least}", effort.most_instances);
+        return Err(vec![Diagnostic::new(problem)]);
+    }
     let alone = search.overload(least, rate)? / f64::from(least);
     let guess = (rate / alone.max(f64::MIN_POSITIVE)).ceil().clamp(1.0, f64::from(effort.most_instances));
     let trial_at = move |n: i64, seed| Trial { instances: n as u32, rate, seed, requests: 0 };
@@ -118,12 +122,20 @@ pub fn highest_rate(
     effort: Effort,
 ) -> Result<Answer, Vec<Diagnostic>> {
     const STEP: f64 = 1.02;
-    const STEPS: i64 = 1_000;
+    const STEPS: i64 = 600;
+    if instances < subject.least_instances() {
+        let least = subject.least_instances();
+        return Err(vec![Diagnostic::new(format!(
+            "--num-instances is {instances}; there must be at least {least}"
+        ))]);
+    }
     let mut search = Search::new(subject, slo, effort);
-    let most = search.overload(instances, 1e6)?.max(1e-6);
+    let most = search.overload(instances, 1e6)?.max(1e-3);
     let trial_at = move |n: i64, seed| {
         let rate = most * libm::pow(STEP, -n as f64);
-        Trial { instances, rate: (rate * 1e3).round() / 1e3, seed, requests: 0 }
+        // Written with three digits after the point, and more where the rate is small.
+        let unit = if rate >= 1.0 { 1e3 } else { 1e9 };
+        Trial { instances, rate: (rate * unit).round() / unit, seed, requests: 0 }
     };
     search.find(10, -10..=STEPS, &trial_at)
 }
@@ -139,8 +151,12 @@ struct Search<'a> {
     e2e_mean_s: f64,
     probes: Vec<Probe>,
     runs: usize,
+    /// Groups of replications so far.
+    replicated: i64,
 }
 
+/// Distance between the seeds of two groups of replications.
+const FRESH: i64 = 100_000;
 /// Requests above the rarest percentile.
 const BEYOND: f64 = 100.0;
 /// A run lasts so many seconds at least: a queue that grows a little faster than it is served looks short for a while.
@@ -153,7 +169,7 @@ const GROUP: usize = 4;
 
 impl<'a> Search<'a> {
     fn new(subject: &'a dyn Subject, slo: &'a Slo, effort: Effort) -> Self {
-        Self { subject, slo, effort, e2e_mean_s: 0.0, probes: Vec::new(), runs: 0 }
+        Self { subject, slo, effort, e2e_mean_s: 0.0, probes: Vec::new(), runs: 0, replicated: 0 }
     }
 
     /// Requests of a run at this rate: enough of them above the rarest percentile, and for long enough.
@@ -171,7 +187,9 @@ impl<'a> Search<'a> {
     fn run(&mut self, trials: &[Trial]) -> Result<Vec<Measured>, Vec<Diagnostic>> {
         self.runs += trials.len();
         let (subject, slo) = (self.subject, self.slo);
-        trials.par_iter().map(|trial| subject.measure(trial, slo)).collect()
+        // The first problem in order is told, whichever came first.
+        let all: Vec<Result<_, _>> = trials.par_iter().map(|trial| subject.measure(trial, slo)).collect();
+        all.into_iter().collect()
     }
 
     /// Requests per second that so many instances answer when there are always more.
@@ -193,7 +211,7 @@ impl<'a> Search<'a> {
             return Ok(false);
         }
         self.e2e_mean_s = self.e2e_mean_s.max(measured.e2e_mean_s);
-        let trials = [seed, seed + 1].map(|seed| self.trial(n, seed, trial_at));
+        let trials = [seed, seed.wrapping_add(1)].map(|seed| self.trial(n, seed, trial_at));
         let measured = self.run(&trials)?;
         let mut all = true;
         for (trial, measured) in trials.into_iter().zip(measured) {
@@ -204,9 +222,12 @@ impl<'a> Search<'a> {
         Ok(all)
     }
 
+    /// Runs with seeds that nothing was run with before: what stands was not chosen for them.
     fn replicate(&mut self, n: i64, trial_at: TrialAt<'_>) -> Result<Replications, Vec<Diagnostic>> {
-        let first = self.effort.seed + 1_000;
-        let seeds: Vec<i64> = (0..i64::from(self.effort.replications)).map(|k| first + k).collect();
+        self.replicated += 1;
+        let first = self.effort.seed.wrapping_add(self.replicated.wrapping_mul(FRESH));
+        let seeds: Vec<i64> =
+            (0..i64::from(self.effort.replications)).map(|k| first.wrapping_add(k)).collect();
         let mut runs = Vec::new();
         for group in seeds.chunks(GROUP) {
             let trials: Vec<_> = group.iter().map(|&seed| self.trial(n, seed, trial_at)).collect();
@@ -257,29 +278,51 @@ impl<'a> Search<'a> {
         self.verify(meets, least..=most, trial_at)
     }
 
-    /// Goes up from what the search found until it stands, then down while one step less stands too.
+    /// Goes up from what the search found until it stands, in growing strides and then back by halves; then down while one
+    /// step less stands too. It gives up where more does not bring the figures nearer to their limits.
     fn verify(
         mut self,
         mut n: i64,
         range: std::ops::RangeInclusive<i64>,
         trial_at: TrialAt<'_>,
     ) -> Result<Answer, Vec<Diagnostic>> {
-        let (mut best, mut below) = (None, None);
-        while range.contains(&n) {
+        /// Failures in a row without progress after which there is none to be expected.
+        const PATIENCE: u32 = 3;
+        /// Share by which the worst figure has to fall for that.
+        const PROGRESS: f64 = 0.01;
+        let (mut best, mut below) = (None::<(i64, Replications)>, None::<(i64, Replications)>);
+        let (mut stride, mut least_bound, mut in_vain) = (1, f64::INFINITY, 0);
+        while range.contains(&n) && in_vain < PATIENCE {
             let tried = self.replicate(n, trial_at)?;
             if tried.meets {
-                best = Some(tried);
+                best = Some((n, tried));
                 break;
             }
-            below = Some(tried);
-            n += 1;
+            in_vain = if tried.bound < least_bound * (1.0 - PROGRESS) { 0 } else { in_vain + 1 };
+            least_bound = least_bound.min(tried.bound);
+            below = Some((n, tried));
+            if n == *range.end() {
+                break;
+            }
+            n = (n + stride).min(*range.end());
+            stride *= 2;
         }
-        while best.is_some() && below.is_none() && range.contains(&(n - 1)) {
-            n -= 1;
-            let tried = self.replicate(n, trial_at)?;
-            if tried.meets { best = Some(tried) } else { below = Some(tried) }
+        while let (Some((met, _)), Some((missed, _))) = (&best, &below)
+            && met - missed > 1
+        {
+            let middle = missed + (met - missed) / 2;
+            let tried = self.replicate(middle, trial_at)?;
+            if tried.meets { best = Some((middle, tried)) } else { below = Some((middle, tried)) }
         }
-        Ok(Answer { best, below, probes: self.probes, runs: self.runs })
+        while let (Some((met, _)), None) = (&best, &below)
+            && range.contains(&(met - 1))
+        {
+            let less = met - 1;
+            let tried = self.replicate(less, trial_at)?;
+            if tried.meets { best = Some((less, tried)) } else { below = Some((less, tried)) }
+        }
+        let tried = |found: Option<(i64, Replications)>| found.map(|(_, tried)| tried);
+        Ok(Answer { best: tried(best), below: tried(below), probes: self.probes, runs: self.runs })
     }
 }
 

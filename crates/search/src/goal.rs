@@ -130,6 +130,8 @@ pub fn crowding(scores: &[Score], layer: &[usize]) -> Vec<f64> {
         let cost = |place: usize| scores[layer[place]].costs[objective];
         let mut order: Vec<usize> = (0..layer.len()).collect();
         order.sort_by(|&a, &b| cost(a).total_cmp(&cost(b)).then(a.cmp(&b)));
+        // Trials that do not show a figure are no neighbours.
+        order.retain(|&place| cost(place).is_finite());
         let (Some(&first), Some(&last)) = (order.first(), order.last()) else { continue };
         let span = cost(last) - cost(first);
         room[first] = f64::INFINITY;

@@ -13,7 +13,6 @@
 //! | `prefill-instances+decode-instances=1+7,2+6` | two settings that change together |
 
 use blis_config::Diagnostic;
-use std::fmt;
 
 /// Levels of a range that says no number of them.
 const LEVELS: u32 = 1_001;
@@ -153,7 +152,10 @@ impl Dimension {
                     names.len()
                 )));
             }
-            if levels.contains(&parts) {
+            let number = |text: &String| text.parse::<f64>().ok();
+            let same = |(a, b): (&String, &String)| a == b || (number(a).is_some() && number(a) == number(b));
+            let is_known = |level: &Vec<String>| level.iter().zip(&parts).all(same);
+            if levels.iter().any(is_known) {
                 return Err(Diagnostic::new(format!("\"{value}\" is given twice")));
             }
             levels.push(parts);
@@ -181,7 +183,10 @@ impl Range {
     /// Reads `[log:]FROM..TO[/LEVELS]`; `None` for text without two dots.
     fn parse(text: &str) -> Result<Option<Self>, Diagnostic> {
         let (is_logarithmic, range) = text.strip_prefix("log:").map_or((false, text), |range| (true, range));
-        let Some((from, to)) = range.split_once("..") else {
+        // Paths have two dots too.
+        let parts =
+            range.split_once("..").filter(|(from, _)| is_logarithmic || from.trim().parse::<f64>().is_ok());
+        let Some((from, to)) = parts else {
             let without_range = || Diagnostic::new("log: needs a range, such as log:16..512");
             return if is_logarithmic { Err(without_range()) } else { Ok(None) };
         };
@@ -223,13 +228,18 @@ impl Range {
             return (self.from as i64..=self.to as i64).map(|value| value.to_string()).collect();
         }
         let last = self.levels.unwrap_or(LEVELS) - 1;
-        let mut all: Vec<String> = (0..=last).map(|n| self.level(f64::from(n) / f64::from(last))).collect();
+        // As many digits as tell neighbours apart, and a few more.
+        let step = (self.to - self.from) / f64::from(last);
+        let digits = 3.0 + libm::ceil(libm::log10(self.from.abs().max(self.to.abs()) / step));
+        let digits = if self.is_logarithmic { 6 } else { digits.clamp(6.0, 15.0) as usize };
+        let mut all: Vec<String> =
+            (0..=last).map(|n| self.level(f64::from(n) / f64::from(last), digits)).collect();
         // Whole numbers round to the same where levels are close.
         all.dedup();
         all
     }
 
-    fn level(self, at: f64) -> String {
+    fn level(self, at: f64, digits: usize) -> String {
         // The ends are exact.
         let value = match (at, self.is_logarithmic) {
             (0.0, _) => self.from,
@@ -237,18 +247,18 @@ impl Range {
             (_, true) => self.from * libm::pow(self.to / self.from, at),
             (_, false) => self.from + (self.to - self.from) * at,
         };
-        if self.is_whole { libm::rint(value).to_string() } else { Short(value).to_string() }
+        match (self.is_whole, at) {
+            (true, _) => libm::rint(value).to_string(),
+            // The ends are as they were given.
+            (false, 0.0 | 1.0) => value.to_string(),
+            (false, _) => rounded(value, digits).to_string(),
+        }
     }
 }
 
-/// A real with six significant digits.
-struct Short(f64);
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rounded: f64 = format!("{:.5e}", self.0).parse().unwrap_or(self.0);
-        write!(f, "{rounded}")
-    }
+/// A real with so many significant digits.
+fn rounded(value: f64, digits: usize) -> f64 {
+    format!("{value:.*e}", digits - 1).parse().unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -269,6 +279,8 @@ mod tests {
         assert_eq!(levels("rate=0.1..0.2/3"), ["0.1", "0.15", "0.2"]);
         assert_eq!(levels("n=log:16..512/6"), ["16", "32", "64", "128", "256", "512"]);
         assert_eq!(levels("a+b=1+7,2+6"), ["1+7", "2+6"]);
+        assert_eq!(levels("rate=1000000.5..1000001.5/3"), ["1000000.5", "1000001", "1000001.5"]);
+        assert_eq!(levels("policy-config=../a.yaml,../b.yaml"), ["../a.yaml", "../b.yaml"]);
         assert_eq!(levels("n=log:1..4"), ["1", "2", "3", "4"], "whole numbers that round to the same");
     }
 
@@ -308,8 +320,9 @@ mod tests {
             "a=1,1",
             "b=2",
             "b=3",
+            "c=1,1.0",
         ];
         let problems = Space::parse("--set", &texts).unwrap_err();
-        assert_eq!(problems.len(), 11, "{problems:#?}");
+        assert_eq!(problems.len(), 12, "{problems:#?}");
     }
 }

@@ -37,6 +37,8 @@ pub struct Sweep {
 pub const DEFAULT_TRIALS: u64 = 64;
 /// A space with at most so many points is tried out when nobody says otherwise.
 pub const SMALL_SPACE: u64 = 4_096;
+/// Most trials of a search, which compares all of them with one another.
+pub const MOST_SEARCHED: u64 = 5_000;
 /// Most trials.
 pub const MOST_TRIALS: u64 = 10_000_000;
 
@@ -74,14 +76,24 @@ impl Sweep {
                 space.dimensions.len()
             )));
         }
-        let mut trials = trials.unwrap_or(DEFAULT_TRIALS);
+        let wanted = trials;
+        let mut trials = wanted.unwrap_or(DEFAULT_TRIALS);
         if method == Method::Grid {
             match countable {
+                Some(size) if wanted.is_some_and(|wanted| wanted < size) => problems.push(
+                    Diagnostic::new(format!("--method grid makes all {size} trials, --trials is {trials}"))
+                        .with_help("leave out one of them, or use --method random or sobol"),
+                ),
                 Some(size) => trials = size,
                 None => problems.push(too_many(&space)),
             }
         } else if method.is_adaptive() {
             trials = trials.min(space.size().unwrap_or(u64::MAX));
+            if trials > MOST_SEARCHED {
+                let problem =
+                    format!("--trials is {trials}; {} makes at most {MOST_SEARCHED}", method.name());
+                problems.push(Diagnostic::new(problem).with_help("use --method random or sobol"));
+            }
         }
         if problems.is_empty() {
             Ok(Self { space, goal, method, trials, seed, replications })

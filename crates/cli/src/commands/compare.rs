@@ -9,7 +9,7 @@ use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags, Typed};
 use crate::progress::Trials;
 use crate::variation::{Variation, hardware};
-use crate::{Exit, flags_file, printer, report_file};
+use crate::{Exit, arguments, flags_file, printer, report_file};
 use blis::report::html::comparison_page;
 use blis::report::{self, Compared};
 use blis::resolve::files;
@@ -160,7 +160,11 @@ pub(crate) fn compared(
     // Changes are made to the first configuration.
     let first = wanted[0].words.clone();
     for text in &flags.with {
-        let (name, changes) = text.split_once(": ").unwrap_or((text, text));
+        let named = text.split_once(':').filter(|(name, _)| !name.contains('='));
+        let (name, changes) = named.unwrap_or((text, text));
+        if changes.trim().is_empty() {
+            findings.add(Diagnostic::new(format!("--with \"{text}\" changes nothing")));
+        }
         let (name, changes) = (name.trim().to_owned(), changes.to_owned());
         wanted.push(Wanted { name, words: first.clone(), changes });
     }
@@ -176,6 +180,23 @@ pub(crate) fn compared(
         findings.extend(variation.check_names("compare", "--with", names, &FIXED));
         changes.push(pairs);
     }
+    for Wanted { name, words: own, .. } in &wanted {
+        let fixed = own.iter().filter_map(|word| {
+            let word = word.to_string_lossy();
+            let flag = word.trim_start_matches('-').split('=').next().unwrap_or_default().to_owned();
+            (FIXED.contains(&flag.as_str()) || flag == "files").then_some(flag)
+        });
+        findings.extend(fixed.map(|flag| {
+            Diagnostic::new(format!("{name}: {flag} is common to all configurations"))
+                .with_help("give it on the command line")
+        }));
+    }
+    for (n, Wanted { name, .. }) in wanted.iter().enumerate() {
+        if wanted[..n].iter().any(|other| other.name == *name) {
+            findings.add(Diagnostic::new(format!("two configurations are called {name}")));
+        }
+    }
+    findings.extend(arguments::without_effect(words, around.policies, "compare", &[]));
     let outputs: Vec<_> = output.report.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
     findings.extend(files::check_outputs(&outputs, &files::inputs(&options)));
     findings.check()?;

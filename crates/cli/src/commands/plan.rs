@@ -9,7 +9,7 @@ use crate::flags::traffic::WorkloadFlags;
 use crate::flags::{Findings, SharedFlags, Typed};
 use crate::progress::Runs;
 use crate::variation::{Variation, hardware};
-use crate::{Exit, printer, report_file};
+use crate::{Exit, arguments, printer, report_file};
 use blis::options::{Traffic, WorkloadOptions};
 use blis::report::html::{PlanReport, plan_page};
 use blis::report::{self, Choice, Question};
@@ -73,10 +73,15 @@ struct Plan {
     split: Option<Split>,
 }
 
+/// Why instances are not given.
+const POOLS: &str =
+    "blis plan changes the number of instances itself: it takes no autoscaler, and of pools --pd-split";
+/// Flags of latency targets, which are what `--slo` is for here, and of the end of time.
+const NOT_PLANNED: [&str; 4] = ["horizon", "slo-e2e", "slo-itl", "slo-ttft"];
 /// Most combinations of `--try`.
 const MOST_CHOICES: u64 = 10_000;
 /// Flags of a plan that are no settings to choose from.
-const FIXED: [&str; 15] = [
+const FIXED: [&str; 16] = [
     "format",
     "log",
     "max-instances",
@@ -92,6 +97,7 @@ const FIXED: [&str; 15] = [
     "show-config",
     "slo",
     "try",
+    "workload-spec.aggregate_rate",
 ];
 
 /// # Errors
@@ -134,6 +140,7 @@ pub(crate) fn planned(
     let (mut options, output, flags) = args.fill(&mut findings);
     options.texts.clone_from(around.texts);
     let plan = flags.read(&options, &mut findings);
+    findings.extend(arguments::without_effect(words, policies, "plan", &NOT_PLANNED));
     let outputs: Vec<_> = output.report.iter().map(|path| (report_file::FLAG, path.as_path())).collect();
     findings.extend(check_outputs(&outputs, &inputs(&options)));
     let Some(plan) = plan.filter(|_| findings.is_empty()) else {
@@ -152,7 +159,25 @@ pub(crate) fn planned(
         let split = own_split.map_or(plan.split, |text| split(text, &mut wrong));
         wrong.check()?;
         let resolved = variation.options(&pairs).and_then(|options| {
-            let resolved = resolve::resolve(&options, &surroundings)?;
+            let mut wrong = Findings::default();
+            if question(&options, &mut wrong) != Some(plan.question) || !wrong.is_empty() {
+                wrong.add(Diagnostic::new("the choice has another rate than is asked for"));
+                return Err(wrong.into_vec());
+            }
+            let pools = &options.pools;
+            if pools.prefill_instances.is_some()
+                || pools.decode_instances.is_some()
+                || pools.shared_instances.is_some()
+            {
+                return Err(vec![Diagnostic::new(POOLS)]);
+            }
+            // As it is run: with pools where they are asked for.
+            let least = if split.is_some() { 2 } else { 1 };
+            let configuration =
+                Configuration { options: &options, cache: hub.cache(), policies, split, control };
+            let tried =
+                configuration.with_instances(options.num_instances.map_or(least, |n| (n as u32).max(least)));
+            let resolved = resolve::resolve(&tried, &surroundings)?;
             Ok((options, resolved))
         });
         let (options, resolved) = match resolved {
@@ -162,18 +187,24 @@ pub(crate) fn planned(
                 continue;
             }
         };
-        resolved.warnings.iter().for_each(|warning| logger.warning(warning));
-        if resolved.plan.elastic.is_some() || resolved.plan.disaggregation.is_some() {
-            let problem = "blis plan changes the number of instances itself: it takes no autoscaler, and of pools --pd-split";
-            return Err(Diagnostic::new(problem).into());
+        if resolved.plan.elastic.is_some() {
+            return Err(Diagnostic::new(POOLS).into());
         }
         let configuration = Configuration { options: &options, cache: hub.cache(), policies, split, control };
+        resolved.warnings.iter().for_each(|warning| logger.warning(warning));
         let counted = Counted { configuration, runs: &runs };
         let answer = match plan.question {
             Question::Instances { rate } => fewest_instances(&counted, &plan.slo, rate, plan.effort),
             Question::Rate { instances } => highest_rate(&counted, &plan.slo, instances, plan.effort),
         };
-        let answer = answer.map_err(Exit::Problems)?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(problems) if control.is_stopped() => return Err(Exit::Problems(problems)),
+            Err(problems) => {
+                impossible.push((chosen, problems));
+                continue;
+            }
+        };
         let choice = plan.choice(&chosen, &configuration, &resolved, answer);
         told.insert(choice.name.clone(), resolved);
         found.push(choice);

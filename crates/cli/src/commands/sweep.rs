@@ -10,10 +10,11 @@ use crate::flags::{Findings, SharedFlags, Typed};
 use crate::progress::Trials;
 use crate::trial_folder::{self, TrialFolder};
 use crate::variation::{Runs, Variation};
-use crate::{Exit, flags_file, printer, report_file};
+use crate::{Exit, arguments, flags_file, printer, report_file};
 use blis::report::html::sweep_page;
 use blis::resolve::files;
 use blis::{Diagnostic, RunOptions, Setting, Surroundings, report, resolve};
+use blis_config::edit;
 use blis_live::Hub;
 use blis_search::stopped;
 use blis_search::sweep::{MOST_TRIALS, Trial};
@@ -143,9 +144,16 @@ impl Job {
     ) -> Result<Self, Exit> {
         if let Some(path) = args.sweep.config.clone() {
             let mut with_file = words[..2].to_vec();
-            with_file.extend(flags_file::words("--config", &path).map_err(Exit::Problems)?);
+            let of_file = flags_file::words("--config", &path).map_err(Exit::Problems)?;
+            // A setting that the command line varies too is varied as it says.
+            let own: Vec<&str> = args.sweep.set.iter().filter_map(|text| text.split('=').next()).collect();
+            with_file.extend(of_file.into_iter().filter(|word| {
+                let word = word.to_string_lossy();
+                let name = word.strip_prefix("--set=").and_then(|text| text.split('=').next());
+                name.is_none_or(|name| !own.contains(&name))
+            }));
             with_file.extend(words[2..].iter().cloned());
-            let (command, findings) = crate::arguments::read(with_file.clone(), around.policies)?;
+            let (command, findings) = arguments::read(with_file.clone(), around.policies)?;
             let Command::Sweep(args) = command else {
                 unreachable!("flags behind a command do not change it")
             };
@@ -167,6 +175,7 @@ impl Job {
         if let Some(asked) = &asked {
             findings.extend(variation.check_names("sweep", "--set", asked.sweep.space.names(), &FIXED));
         }
+        findings.extend(arguments::without_effect(&words, around.policies, "sweep", &[]));
         let Some(asked) = asked.filter(|_| findings.is_empty()) else {
             return Err(Exit::Problems(findings.into_vec()));
         };
@@ -207,12 +216,30 @@ impl Job {
     /// Another sweep is in it, or it cannot be written.
     pub(crate) fn open(&self, around: &Around<'_>) -> Result<(Option<TrialFolder>, Vec<Trial>), Exit> {
         let Some(path) = &self.asked.results else { return Ok((None, Vec::new())) };
-        let base = trial_folder::base(&self.words, &self.options, &FIXED);
+        let given = arguments::given(&self.words, around.policies, &FIXED);
+        let variants = self.variants(around)?;
+        let base = trial_folder::base(&given, &self.asked.prices, &variants).map_err(Exit::Problems)?;
         let name = self.options.model.as_deref().unwrap_or_default();
         let messages = around.messages(self.output.log);
         let (folder, known) =
             TrialFolder::open(path, &self.asked.sweep, self.asked.part, name, &base, messages)?;
         Ok((Some(folder), known))
+    }
+
+    /// The options with every file that the sweep chooses from.
+    fn variants(&self, around: &Around<'_>) -> Result<Vec<RunOptions>, Exit> {
+        const FOLDERS: [&str; 2] = ["defaults-filepath", "model-config-folder"];
+        let names_file = |name: &str| edit::FILES.contains(&name) || FOLDERS.contains(&name);
+        let variation = Variation { words: &self.words, around, fill };
+        let mut variants = vec![self.options.clone()];
+        for dimension in &self.asked.sweep.space.dimensions {
+            for (place, name) in dimension.names.iter().enumerate().filter(|(_, name)| names_file(name)) {
+                for level in &dimension.levels {
+                    variants.push(variation.options(&[(name, &level[place])]).map_err(Exit::Problems)?);
+                }
+            }
+        }
+        Ok(variants)
     }
 
     /// Makes all trials of this machine's part that are not known yet.

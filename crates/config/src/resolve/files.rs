@@ -35,6 +35,14 @@ fn try_to_write(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whether a run goes on without this file: nobody named it.
+pub fn is_optional(options: &RunOptions, path: &Path) -> bool {
+    options.defaults_filepath.is_none() && path == Path::new(DEFAULTS)
+}
+
+/// The catalogue that is read when it is there.
+const DEFAULTS: &str = "defaults.yaml";
+
 /// Every file that a run with these options may read.
 pub fn inputs(options: &RunOptions) -> Vec<PathBuf> {
     let config = options.model_config_folder.as_ref().map(|folder| folder.join("config.json"));
@@ -42,7 +50,7 @@ pub fn inputs(options: &RunOptions) -> Vec<PathBuf> {
         Traffic::Synthesised(workload) => (workload.spec.clone(), None),
         Traffic::Trace(trace) => (trace.header.clone(), trace.data.clone()),
     };
-    let defaults = options.defaults_filepath.clone().or_else(|| Some(PathBuf::from("defaults.yaml")));
+    let defaults = options.defaults_filepath.clone().or_else(|| Some(PathBuf::from(DEFAULTS)));
     let (hardware, policies) =
         (options.hardware_config.clone(), options.policy_config.clone().or(options.epp_config.clone()));
     let detectors = options.saturation_config.clone();

@@ -35,7 +35,7 @@ use crate::catalogue::{Catalogue, Preset, kernels};
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::{Horizon, RunOptions, Traffic};
 use crate::workload_file::AdapterReference;
-use crate::{epp, policy_file};
+use crate::{edit, epp, policy_file};
 use blis_cluster::{Detail, Plan, Workload};
 use blis_engine::InstanceConfig;
 use blis_kernel::{Semantics, Tick};
@@ -105,6 +105,10 @@ pub struct Resolved {
 /// # Errors
 /// Everything that is wrong with the options and the files.
 pub fn resolve(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<Resolved, Vec<Diagnostic>> {
+    resolve_all(options, surroundings).map_err(|problems| edit::without_lines(options, problems))
+}
+
+fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<Resolved, Vec<Diagnostic>> {
     let mut check = Check { texts: options.texts.clone(), ..Check::default() };
     let registry = surroundings.policies.map_or_else(|| Cow::Owned(Registry::built_in()), Cow::Borrowed);
     let options = &with_policy_file(&mut check, options, &registry);

@@ -18,7 +18,7 @@ const ELITE: usize = 4;
 /// One of so many points is a neighbour of the best trial.
 const CLIMBING: usize = 2;
 /// A kernel is so many times narrower than its dimension.
-const WIDTH: f64 = 8.0;
+const WIDTH: f64 = 6.0;
 /// Most good trials.
 const MOST_GOOD: usize = 25;
 
