@@ -102,11 +102,18 @@ pub(crate) fn given(
     policies: &Registry,
     others: &[&str],
 ) -> BTreeMap<String, Vec<String>> {
-    let Ok(matches) = command(policies).try_get_matches_from(words) else { return BTreeMap::new() };
-    let Some((_, matches)) = matches.subcommand() else { return BTreeMap::new() };
+    let command = command(policies);
+    let Ok(matches) = command.clone().try_get_matches_from(words) else { return BTreeMap::new() };
+    let Some((name, matches)) = matches.subcommand() else { return BTreeMap::new() };
+    // Groups of flags have names too.
+    let known: Vec<&str> = command
+        .find_subcommand(name)
+        .into_iter()
+        .flat_map(clap::Command::get_arguments)
+        .map(|arg| arg.get_id().as_str())
+        .collect();
     let by_user = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let ids: Vec<&str> = matches.ids().map(clap::Id::as_str).collect();
-    let flags = ids.into_iter().filter(by_user).filter_map(|id| {
+    let flags = known.into_iter().filter(by_user).filter_map(|id| {
         let name = id.replace('_', "-");
         let values: Vec<String> = matches
             .get_raw(id)
