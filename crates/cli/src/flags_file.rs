@@ -48,10 +48,10 @@ pub(crate) fn of_value(root: &Value) -> Result<Vec<OsString>, Vec<Diagnostic>> {
         };
         match value {
             Value::Object(settings) if REPEATED.contains(&name.as_str()) => {
-                settings.iter().for_each(|(key, values)| {
+                for (key, values) in settings {
                     let values = text(&format!("{name}.{key}"), values);
                     add(values.map(|values| values.map(|values| format!("{key}={values}"))));
-                })
+                }
             }
             Value::Object(settings) => {
                 let pair = |(key, value): (&String, &Value)| {
@@ -61,10 +61,12 @@ pub(crate) fn of_value(root: &Value) -> Result<Vec<OsString>, Vec<Diagnostic>> {
                 add(pairs.map(|pairs| Some(pairs.into_iter().flatten().collect::<Vec<_>>().join(","))));
             }
             Value::Array(items) if REPEATED.contains(&name.as_str()) => {
-                items.iter().for_each(|item| add(text(&name, item)));
+                for item in items {
+                    add(text(&name, item));
+                }
             }
             _ if name == "config" => {
-                problems.push(Diagnostic::new("config is not a flag for a file of flags"))
+                problems.push(Diagnostic::new("config is not a flag for a file of flags"));
             }
             value => add(text(&name, value)),
         }
