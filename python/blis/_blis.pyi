@@ -1,14 +1,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
-from typing_extensions import disjoint_base
 
 version: str
 
 _Trial = tuple[int, list[int], list[float | None], list[float | None], float, str | None]
 
 @final
-@disjoint_base
 class Column:
     @property
     def name(self) -> str: ...
@@ -19,7 +17,6 @@ class Column:
     def __array_interface__(self) -> dict[str, Any]: ...
 
 @final
-@disjoint_base
 class Table:
     @property
     def columns(self) -> list[str]: ...
@@ -33,7 +30,6 @@ class Table:
     def to_polars(self) -> Any: ...
 
 @final
-@disjoint_base
 class Run:
     @property
     def document(self) -> str: ...
@@ -42,7 +38,6 @@ class Run:
     def requests(self) -> Table: ...
 
 @final
-@disjoint_base
 class SweepJob:
     def __new__(cls, text: str, classes: Sequence[type]) -> SweepJob: ...
     @property
