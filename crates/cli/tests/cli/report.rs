@@ -75,7 +75,9 @@ fn a_plan_has_a_page_with_the_settings_of_the_best_choice() {
         "{page}"
     );
     assert!(
-        page.contains("<td>tp</td><td>1</td>") && page.contains("seed 1042") && page.contains("The choices")
+        page.contains("<td>tp</td><td>1</td>")
+            && page.contains("seed 100042")
+            && page.contains("The choices")
     );
 }
 

@@ -134,7 +134,7 @@ fn words_into<'a>(words: &'a str, folder: &'a Path) -> Vec<&'a str> {
 fn a_killed_sweep_goes_on_where_it_was() {
     for method in ["random", "nsga2"] {
         let words =
-            format!("{SWEEP} --num-requests 1500 {SPACE} --format json --method {method} --trials 20");
+            format!("{SWEEP} --num-requests 4000 {SPACE} --format json --method {method} --trials 20");
         let whole = directory(&format!("sweep-whole-{method}")).join("results");
         let uninterrupted = blis_words(&words_into(&words, &whole));
         assert_eq!(uninterrupted.code, 0, "{}", uninterrupted.stderr);
@@ -149,7 +149,7 @@ fn a_killed_sweep_goes_on_where_it_was() {
                 .stderr(Stdio::piped())
                 .spawn()
                 .expect("the program starts");
-            std::thread::sleep(Duration::from_millis(1_500 + 500 * kills));
+            std::thread::sleep(Duration::from_millis(150 + 150 * kills));
             if kills < 4 && child.try_wait().expect("a child").is_none() {
                 child.kill().expect("SIGKILL is sent");
                 child.wait().expect("it ends");
