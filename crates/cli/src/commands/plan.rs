@@ -2,11 +2,9 @@
 
 use super::Command;
 use crate::around::Around;
-use crate::flags::model::ModelFlags;
 use crate::flags::output::{Format, Output};
 use crate::flags::prices::prices;
-use crate::flags::traffic::WorkloadFlags;
-use crate::flags::{Findings, SharedFlags, Typed};
+use crate::flags::{Findings, RunFlags, Typed};
 use crate::progress::Runs;
 use crate::variation::{Variation, hardware};
 use crate::{Exit, arguments, printer, report_file};
@@ -30,11 +28,7 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     plan: PlanFlags,
     #[command(flatten)]
-    model: ModelFlags,
-    #[command(flatten)]
-    workload: WorkloadFlags,
-    #[command(flatten)]
-    shared: SharedFlags,
+    run: RunFlags,
 }
 
 #[derive(Args, Debug)]
@@ -264,10 +258,7 @@ impl Subject for Counted<'_> {
 impl PlanArgs {
     /// The options, what is shown of the answer, and the question.
     fn fill(self, findings: &mut Findings) -> (RunOptions, Output, PlanFlags) {
-        let mut options = RunOptions::default();
-        self.model.fill(&mut options, findings);
-        options.traffic = self.workload.into_traffic(findings);
-        let output = self.shared.fill(&mut options, findings);
+        let (options, output) = self.run.fill(findings);
         (options, output, self.plan)
     }
 }

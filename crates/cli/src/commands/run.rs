@@ -4,11 +4,8 @@ use super::simulate::{Asked, Files, simulate};
 use crate::Exit;
 use crate::around::Around;
 use crate::flags::later::LaterFlags;
-use crate::flags::model::ModelFlags;
-use crate::flags::traffic::WorkloadFlags;
-use crate::flags::{Findings, SharedFlags};
+use crate::flags::{Findings, RunFlags};
 use crate::trace_file::TraceFiles;
-use blis_config::RunOptions;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,11 +13,7 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
-    model: ModelFlags,
-    #[command(flatten)]
-    workload: WorkloadFlags,
-    #[command(flatten)]
-    shared: SharedFlags,
+    run: RunFlags,
     #[command(flatten)]
     files: RunFiles,
     #[command(flatten)]
@@ -53,10 +46,7 @@ pub(crate) fn run(
 impl RunArgs {
     /// What is asked for.
     pub(crate) fn read(self, findings: &mut Findings) -> Asked {
-        let mut options = RunOptions::default();
-        self.model.fill(&mut options, findings);
-        options.traffic = self.workload.into_traffic(findings);
-        let output = self.shared.fill(&mut options, findings);
+        let (options, output) = self.run.fill(findings);
         self.later.refuse(findings);
         let trace = TraceFiles::of_prefix(self.files.trace_output);
         let files = Files { metrics: self.files.metrics_path, results: None, trace };

@@ -2,11 +2,9 @@
 
 use super::Command;
 use crate::around::{Around, Messages};
-use crate::flags::model::ModelFlags;
 use crate::flags::output::{Format, Output};
 use crate::flags::prices::prices;
-use crate::flags::traffic::WorkloadFlags;
-use crate::flags::{Findings, SharedFlags, Typed};
+use crate::flags::{Findings, RunFlags, Typed};
 use crate::progress::Trials;
 use crate::trial_folder::{self, TrialFolder};
 use crate::variation::{Runs, Variation};
@@ -29,11 +27,7 @@ pub(crate) struct SweepArgs {
     #[command(flatten)]
     sweep: SweepFlags,
     #[command(flatten)]
-    model: ModelFlags,
-    #[command(flatten)]
-    workload: WorkloadFlags,
-    #[command(flatten)]
-    shared: SharedFlags,
+    run: RunFlags,
 }
 
 #[derive(Args, Debug)]
@@ -304,10 +298,7 @@ fn fill(command: Command, findings: &mut Findings) -> RunOptions {
 impl SweepArgs {
     /// The options, what is shown, and what is asked for.
     fn fill(self, findings: &mut Findings) -> (RunOptions, Output, SweepFlags) {
-        let mut options = RunOptions::default();
-        self.model.fill(&mut options, findings);
-        options.traffic = self.workload.into_traffic(findings);
-        let output = self.shared.fill(&mut options, findings);
+        let (options, output) = self.run.fill(findings);
         (options, output, self.sweep)
     }
 }

@@ -67,6 +67,28 @@ pub(crate) struct SharedFlags {
     output: output::OutputFlags,
 }
 
+/// What a run of synthesised traffic is, for every command that makes such runs.
+#[derive(Args, Debug)]
+pub(crate) struct RunFlags {
+    #[command(flatten)]
+    model: model::ModelFlags,
+    #[command(flatten)]
+    workload: traffic::WorkloadFlags,
+    #[command(flatten)]
+    shared: SharedFlags,
+}
+
+impl RunFlags {
+    /// The options, and what is shown.
+    pub(crate) fn fill(self, findings: &mut Findings) -> (RunOptions, output::Output) {
+        let mut options = RunOptions::default();
+        self.model.fill(&mut options, findings);
+        options.traffic = self.workload.into_traffic(findings);
+        let output = self.shared.fill(&mut options, findings);
+        (options, output)
+    }
+}
+
 impl SystemFlags {
     pub(crate) fn fill(self, options: &mut RunOptions, findings: &mut Findings) {
         self.cluster.fill(options, findings);
