@@ -52,6 +52,7 @@ impl Run {
             Source::Given => "given",
             Source::Catalogue => "catalogue",
             Source::ModelConfig => "model-config",
+            Source::Coefficients => "coefficients",
             Source::Engine => "engine",
             Source::Computed => "computed",
             Source::Default => "default",

@@ -75,6 +75,7 @@ pub(crate) const fn source_name(source: Source) -> &'static str {
         Source::Given => "given",
         Source::Catalogue => "from the catalogue",
         Source::ModelConfig => "from the model's configuration",
+        Source::Coefficients => "from the coefficients",
         Source::Engine => "the engine's default",
         Source::Computed => "computed",
         Source::Default => "default",

@@ -12,7 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Flags of files whose settings can be changed.
-pub const FILES: [&str; 7] = [
+pub const FILES: [&str; 8] = [
+    "coefficients",
     "epp-config",
     "hardware-config",
     "kv-offload-config",
@@ -106,6 +107,7 @@ pub fn give_text(options: &mut RunOptions, flag: &str, name: PathBuf, text: Stri
 /// Where the options hold the path of a flag's file.
 fn slot<'a>(options: &'a mut RunOptions, flag: &str) -> Option<&'a mut Option<PathBuf>> {
     Some(match flag {
+        "coefficients" => &mut options.coefficients,
         "epp-config" => &mut options.epp_config,
         "hardware-config" => &mut options.hardware_config,
         "kv-offload-config" => &mut options.kv_offload_config,

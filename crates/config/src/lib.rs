@@ -2,6 +2,7 @@
 
 pub mod calibration_files;
 pub mod catalogue;
+pub mod coefficients;
 pub mod convert;
 pub mod decision_file;
 pub mod diagnostic;

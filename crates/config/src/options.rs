@@ -4,11 +4,13 @@
 //! is optional, or says everything that is wrong with them at once. Counts are signed, so that a negative one can be
 //! reported by name.
 
+use crate::coefficients::CoefficientSet;
 use crate::diagnostic::Diagnostic;
 use crate::slo_targets::SloFlags;
 use blis_cluster::{DrainPolicy, FaultPlan, WarmUp};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Settings of a run. `Default` leaves everything to the catalogue and the built-in defaults.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +40,11 @@ pub struct RunOptions {
     pub latency_model: Option<String>,
     /// Folder with measured operators in place of the built-in ones.
     pub perf_db: Option<PathBuf>,
+    /// JSON file with coefficients of the step-time model and of the host, as `blis fit` writes it; it chooses the step-time model
+    /// where none is named.
+    pub coefficients: Option<PathBuf>,
+    /// The same in memory, in place of a file.
+    pub coefficient_set: Option<Arc<CoefficientSet>>,
     /// Overhead coefficients, µs.
     pub alpha_coeffs: Option<Vec<f64>>,
     /// Step-time coefficients.

@@ -4,7 +4,7 @@
 
 use blis_config::catalogue::Catalogue;
 use blis_config::model_config::from_json;
-use blis_latency::profiled::{KvFormat, Profiled};
+use blis_latency::profiled::{KvFormat, Profiled, Tuning};
 use blis_latency::{Batch, Deployment, LatencyModel, MoeComm, Prefill};
 use flate2::read::GzDecoder;
 use serde::Deserialize;
@@ -76,7 +76,15 @@ fn recorded_forward_passes_are_met() {
     for (run, config, tp, dp, expert_parallel) in RUNS {
         let shape = from_json(config, "config.json", "").expect("a sound configuration").shape;
         let deployment = Deployment { tp, dp, expert_parallel, moe_comm: MoeComm::default() };
-        match Profiled::compose(&shape, &gpu, &deployment, KvFormat::Bf16, &tables, &[0.0; 3]) {
+        match Profiled::compose(
+            &shape,
+            &gpu,
+            &deployment,
+            KvFormat::Bf16,
+            &tables,
+            &[0.0; 3],
+            &Tuning::default(),
+        ) {
             Ok(composed) => {
                 eprintln!("{run}: carried {:?}", composed.carried);
                 models.insert(run, (composed.model, dp));

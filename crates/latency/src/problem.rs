@@ -48,6 +48,14 @@ pub enum Problem {
         /// Its value.
         value: f64,
     },
+    /// A quantity that must be a number of at least 0 is not.
+    #[error("{quantity} {}, must be finite and at least 0", is(*value))]
+    Negative {
+        /// Which quantity.
+        quantity: &'static str,
+        /// Its value.
+        value: f64,
+    },
     /// Heads cannot be dealt out evenly to the GPUs of a tensor-parallel group.
     #[error("{quantity} is {value}, must be divisible by TP {tp}")]
     NotDivisible {

@@ -69,6 +69,10 @@ pub(crate) struct LatencyFlags {
     /// [default: built in]
     #[arg(long, value_name = "DIR")]
     perf_db: Option<PathBuf>,
+    /// JSON file with coefficients of the step-time model and of the host, as `blis fit` writes it; it chooses the step-time
+    /// model where --latency-model is not given [default: built in]
+    #[arg(long, value_name = "FILE")]
+    coefficients: Option<PathBuf>,
     /// Overhead coefficients, µs, separated by commas; goes with --beta-coeffs [default: built in]
     #[arg(long, value_name = "LIST")]
     alpha_coeffs: Vec<Typed<Reals>>,
@@ -88,6 +92,7 @@ impl LatencyFlags {
         let roofline = findings.value("--roofline", self.roofline) == Some(true);
         options.latency_model = text(self.latency_model).or_else(|| roofline.then(|| "roofline".to_owned()));
         options.perf_db = self.perf_db;
+        options.coefficients = self.coefficients.filter(|path| !path.as_os_str().is_empty());
         options.alpha_coeffs = joined("--alpha-coeffs", self.alpha_coeffs, findings);
         options.beta_coeffs = joined("--beta-coeffs", self.beta_coeffs, findings);
         options.vllm_version = text(self.vllm_version);

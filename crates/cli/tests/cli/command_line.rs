@@ -59,6 +59,7 @@ fn help_shows_the_documented_flags_and_no_others() {
         "admission-policy",
         "admission-latency",
         "perf-db",
+        "coefficients",
         "policy-config",
         "epp-config",
         "flow-control",

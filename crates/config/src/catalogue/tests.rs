@@ -1,7 +1,7 @@
 use super::search::{Found, ModelHub, Origin, Search, cached_config, find_model, is_repository};
 use super::{Catalogue, embedded, kernels};
 use crate::diagnostic::Diagnostic;
-use blis_latency::profiled::KvFormat;
+use blis_latency::profiled::{KvFormat, Tuning};
 use blis_latency::{
     Batch, Blackbox, CrossModel, Deployment, Fp8Rule, LatencyModel, Profiled, Roofline, TrainedPhysics,
     TrainedRoofline,
@@ -319,7 +319,15 @@ fn every_bundled_model_is_composed_of_the_measured_operators_of_every_bundled_gp
         for model in catalogue.architecture_names() {
             let shape = catalogue.model_config(&model).expect("a bundled model").shape;
             let deployment = Deployment::tensor_parallel(2);
-            let composed = Profiled::compose(&shape, &gpu, &deployment, KvFormat::Bf16, &tables, &[0.0; 3]);
+            let composed = Profiled::compose(
+                &shape,
+                &gpu,
+                &deployment,
+                KvFormat::Bf16,
+                &tables,
+                &[0.0; 3],
+                &Tuning::default(),
+            );
             let step = composed.unwrap_or_else(|invalid| panic!("{model} on {}: {invalid}", gpu.name)).model;
             let us = |decodes, context| {
                 let batch = Batch { decodes, decode_context_tokens: decodes * context, ..Batch::default() };

@@ -1,11 +1,13 @@
 //! The step-time model: which one, with which coefficients.
 
 use super::check::{Check, Source};
+use super::coefficients::{disagree, of_model};
 use super::model::{Context, Host, Wanted};
 use crate::catalogue::kernels;
+use crate::coefficients::CoefficientSet;
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
-use blis_latency::profiled::KvFormat;
+use blis_latency::profiled::{KvFormat, Tuning};
 use blis_latency::{
     Blackbox, CoefficientList, Coefficients, CrossModel, Deployment, Fp8Rule, InvalidModel, LatencyModel,
     Pipeline, Problem, Profiled, Roofline, StageShare, TrainedPhysics, TrainedRoofline,
@@ -42,6 +44,11 @@ impl Backend {
 
     pub(super) fn name(self) -> &'static str {
         Self::ALL.into_iter().find(|(_, backend, _)| *backend == self).map_or("", |(name, ..)| name)
+    }
+
+    /// The model itself; `None` for the choice between them.
+    fn known(self) -> Option<blis_latency::Backend> {
+        blis_latency::Backend::ALL.into_iter().find(|known| known.name() == self.name())
     }
 }
 
@@ -187,6 +194,7 @@ pub(super) fn latency(
         (Backend::Profiled, asked) => {
             match profiled(check, context, host, &deployment, asked == Backend::Auto) {
                 Ok(Some(model)) => {
+                    meets_coefficients(check, context, wanted, Backend::Profiled);
                     return Some(match wanted.pp {
                         1 => Arc::new(model) as _,
                         _ => staged(&|share| Arc::new(model.stage(share))),
@@ -204,17 +212,23 @@ pub(super) fn latency(
     };
     if wanted.backend == Backend::Auto {
         check.note("latency-model", format!("auto: {}", backend.name()), Source::Computed);
+        meets_coefficients(check, context, wanted, backend);
     }
+    let set = backend.known().and_then(|known| of_model(context.coefficients, known));
+    let lists = |known: Coefficients| set.map(|set| set.lists(&known)).unwrap_or(known);
     let built: Result<Arc<dyn LatencyModel>, InvalidModel> = match backend {
         Backend::Roofline => {
-            let overheads = context.overheads.unwrap_or(&[0.0; Coefficients::ALPHAS]);
+            let none = Coefficients { alpha: vec![0.0; Coefficients::ALPHAS], beta: Vec::new() };
+            let own = lists(none).alpha;
+            let overheads = context.overheads.unwrap_or(&own);
+            let gpu = &set.map_or_else(|| gpu.clone(), |set| set.rated(gpu));
             Roofline::new(architecture, gpu, tp, overheads, fp8_rule).map(|m| match wanted.pp {
                 1 => Arc::new(m) as _,
                 _ => staged(&|share| Arc::new(m.stage(share))),
             })
         }
         Backend::TrainedPhysics => {
-            let coefficients = checked(check, own, catalogue.trained_physics_coefficients());
+            let coefficients = checked(check, own, lists(catalogue.trained_physics_coefficients()));
             TrainedPhysics::new(architecture, gpu, &deployment, &coefficients, fp8_rule).map(|m| match wanted
                 .pp
             {
@@ -223,17 +237,25 @@ pub(super) fn latency(
             })
         }
         Backend::CrossModel => {
-            let coefficients = checked(check, own, catalogue.crossmodel());
+            let coefficients = checked(check, own, lists(catalogue.crossmodel()));
             CrossModel::new(architecture, tp, &coefficients).map(|m| Arc::new(m) as _)
         }
         Backend::TrainedRoofline => {
-            let coefficients = checked(check, own, catalogue.trained_roofline());
+            let coefficients = checked(check, own, lists(catalogue.trained_roofline()));
             TrainedRoofline::new(architecture, gpu, tp, &coefficients).map(|m| Arc::new(m) as _)
         }
         // Built without a configuration, or above.
         Backend::Blackbox | Backend::Auto | Backend::Profiled => return None,
     };
     built.map_err(|invalid| report(check, options, &invalid)).ok()
+}
+
+/// What `auto` took must be what the given coefficients are of.
+fn meets_coefficients(check: &mut Check, context: &Context<'_>, wanted: &Wanted, took: Backend) {
+    let of = context.coefficients.and_then(|set| set.latency_model);
+    if let Some(of) = of.filter(|of| wanted.backend == Backend::Auto && took.known() != Some(*of)) {
+        disagree(check, of, &format!("--latency-model auto takes {} for {}", took.name(), wanted.model));
+    }
 }
 
 /// The model of measured operators, with a word about those that were not measured in the shape needed; nothing when a
@@ -259,7 +281,10 @@ fn profiled(
     // What a request costs outside of steps is the server's doing, whatever steps take.
     let known = context.catalogue.trained_physics_coefficients().alpha;
     let alpha = context.overheads.unwrap_or(&known);
-    let composed = Profiled::compose(&config.shape, gpu, deployment, KvFormat::Bf16, &tables, alpha)?;
+    let set = of_model(context.coefficients, blis_latency::Backend::Profiled);
+    let tuning = set.map_or_else(Tuning::default, CoefficientSet::tuning);
+    let composed =
+        Profiled::compose(&config.shape, gpu, deployment, KvFormat::Bf16, &tables, alpha, &tuning)?;
     let name = if is_auto { "auto: profiled" } else { Profiled::NAME };
     check.note("latency-model", name, if is_auto { Source::Computed } else { Source::Given });
     check.note("kernel-tables", tables.source(), Source::Catalogue);

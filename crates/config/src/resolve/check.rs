@@ -15,6 +15,8 @@ pub enum Source {
     Catalogue,
     /// The model's configuration file.
     ModelConfig,
+    /// The file of coefficients.
+    Coefficients,
     /// The defaults of the engine's release.
     Engine,
     /// Computed from other settings.

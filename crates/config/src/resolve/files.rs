@@ -56,7 +56,8 @@ pub fn inputs(options: &RunOptions) -> Vec<PathBuf> {
     let detectors = options.saturation_config.clone();
     let offload = options.kv_offload_config.clone();
     let adapters = options.lora.config.clone();
-    [config, first, second, defaults, hardware, policies, detectors, offload, adapters]
+    let coefficients = options.coefficients.clone();
+    [config, first, second, defaults, hardware, policies, detectors, offload, adapters, coefficients]
         .into_iter()
         .flatten()
         .collect()

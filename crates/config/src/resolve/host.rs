@@ -2,8 +2,9 @@
 //!
 //! It is where a release of the engine or one of its figures is given, and for step-time models that leave it out.
 
-use super::check::Check;
+use super::check::{Check, Source};
 use super::engine::Release;
+use crate::coefficients::{CoefficientSet, HOST};
 use crate::diagnostic::Diagnostic;
 use crate::options::{HostOptions, RunOptions};
 use blis_engine::HostConfig;
@@ -17,16 +18,9 @@ const MOST_WORKERS: i64 = 1 << 16;
 /// Longest time of a single thing that the CPU does, µs.
 const LONGEST_US: f64 = 3.6e9;
 
-/// The figures of a front end that nobody measured himself: least absolute errors of the mean TTFT over 63 stages of load of
-/// nine models under vLLM 0.15.1 (A100, H100, L40S), with batches formed ahead. Fitted without the model that they are
-/// scored on, base and slope came out between 3.3 and 8 ms and 0 and 8 µs, and missed by 4 % in the median.
-mod defaults {
-    /// From the client to the server and back, µs.
-    pub(super) const LATENCY_US: f64 = 0.0;
-    /// What the front end does for a request, µs.
-    pub(super) const FRONT_END_US: f64 = 4_500.0;
-    /// And for a token of its prompt, µs.
-    pub(super) const FRONT_END_US_PER_TOKEN: f64 = 6.0;
+/// What a coefficient of the host is where nobody says otherwise; its name in coefficient sets is the setting's.
+fn default_of(setting: &str) -> f64 {
+    HOST.iter().find(|known| known.name == setting).map_or(0.0, |known| known.default)
 }
 
 /// The CPU side.
@@ -40,10 +34,11 @@ pub(super) struct Host {
     pub(super) limits: (u32, u32),
 }
 
-/// What is known of the CPU side. `engine`: the release that was asked for.
+/// What is known of the CPU side. `engine`: the release that was asked for, `coefficients`: where values are that are not given.
 pub(super) fn host(
     check: &mut Check,
     options: &RunOptions,
+    coefficients: Option<&CoefficientSet>,
     engine: Option<Release>,
     semantics: Semantics,
     limits: (u32, u32),
@@ -56,45 +51,44 @@ pub(super) fn host(
              inference-sim, which knows no CPU",
         ));
     }
+    let is_asked_for = is_asked_for || coefficients.is_some_and(CoefficientSet::has_host);
     let release = engine.unwrap_or(Release::LATEST);
     // Only what is used is shown among the settings.
     let mut unused = Check::default();
     let shown = if is_asked_for { &mut *check } else { &mut unused };
-    let time = |check: &mut Check, name: &str, given: Option<f64>, default: f64| {
+    let time = |check: &mut Check, name: &str, given: Option<f64>| {
+        let key = name.replace('-', "_");
+        let fitted = coefficients.and_then(|set| set.get(&key));
+        let default = fitted.unwrap_or_else(|| default_of(&key));
         let allowed = |value: f64| (0.0..=LONGEST_US).contains(&value);
-        check.real(name, given, default, allowed, "at least 0 and at most an hour, µs")
+        let value = check.real(name, given, default, allowed, "at least 0 and at most an hour, µs");
+        if given.is_none() && fitted.is_some() {
+            check.note(name, value, Source::Coefficients);
+        }
+        value
     };
     let times = HostTimes {
-        latency_us: time(shown, "host-latency-us", given.latency_us, defaults::LATENCY_US),
-        us_per_step: time(shown, "host-step-us", given.us_per_step, 0.0),
-        us_per_request: time(shown, "host-step-us-per-request", given.us_per_request, 0.0),
-        us_per_prefill_token: time(shown, "host-step-us-per-prefill-token", given.us_per_prefill_token, 0.0),
+        latency_us: time(shown, "host-latency-us", given.latency_us),
+        us_per_step: time(shown, "host-step-us", given.us_per_step),
+        us_per_request: time(shown, "host-step-us-per-request", given.us_per_request),
+        us_per_prefill_token: time(shown, "host-step-us-per-prefill-token", given.us_per_prefill_token),
         overlaps: given.async_scheduling.unwrap_or(release.schedules_ahead()),
         capture_sizes: Vec::new(),
     };
-    shown.note("async-scheduling", times.overlaps, super::Source::of(given.async_scheduling.is_some()));
+    shown.note("async-scheduling", times.overlaps, Source::of(given.async_scheduling.is_some()));
     let mut capture_sizes = release.capture_sizes(limits.0, limits.1);
     if given.cuda_graph_max.is_some() {
         let most = shown.integer("cuda-graph-max", given.cuda_graph_max, 0, 0..=MOST_CAPTURED) as u32;
         capture_sizes = release.capture_sizes(most, most);
         capture_sizes.retain(|size| *size <= most);
     } else {
-        shown.note(
-            "cuda-graph-max",
-            capture_sizes.last().copied().unwrap_or_default(),
-            super::Source::Default,
-        );
+        shown.note("cuda-graph-max", capture_sizes.last().copied().unwrap_or_default(), Source::Default);
     }
     let config = HostConfig {
         front_end_workers: shown.integer("front-end-workers", given.front_end_workers, 1, 1..=MOST_WORKERS)
             as u32,
-        front_end_us: time(shown, "front-end-us", given.front_end_us, defaults::FRONT_END_US),
-        front_end_us_per_token: time(
-            shown,
-            "front-end-us-per-token",
-            given.front_end_us_per_token,
-            defaults::FRONT_END_US_PER_TOKEN,
-        ),
+        front_end_us: time(shown, "front-end-us", given.front_end_us),
+        front_end_us_per_token: time(shown, "front-end-us-per-token", given.front_end_us_per_token),
         schedules_ahead: times.overlaps,
     };
     if engine.is_some() {

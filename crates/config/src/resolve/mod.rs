@@ -7,6 +7,7 @@ mod analysis;
 mod backend;
 pub(crate) mod check;
 mod cluster;
+mod coefficients;
 mod decisions;
 mod elastic;
 mod engine;
@@ -123,6 +124,8 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         kernel_tables(&mut check, folder, &mut catalogue);
     }
     let mut options = options.clone();
+    let coefficients = coefficients::given(&mut check, &mut options, semantics);
+    let set = coefficients.as_ref().map(|given| given.set.as_ref());
     let (engine, of_engine) = engine::lay_under(&mut check, &mut options, &catalogue).unzip();
     let options = &options;
 
@@ -156,7 +159,8 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let cpu_tier = cluster::cpu_tier(&mut check, options);
     let offload_file = offload::from_file(&mut check, options, &catalogue, block_tokens);
 
-    let host = host::host(&mut check, options, engine, semantics, (max_num_seqs, max_num_batched_tokens));
+    let host =
+        host::host(&mut check, options, set, engine, semantics, (max_num_seqs, max_num_batched_tokens));
 
     let trace = decisions::trace(&mut check, options);
     let fitness = analysis::fitness(&mut check, options);
@@ -178,6 +182,7 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         block_tokens,
         rates_of: None,
         overheads: None,
+        coefficients: set,
         host: &host,
         adapter_reserved_bytes: lora.reserved_bytes,
     };
@@ -265,6 +270,7 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         detail: if options.per_request { Detail::PerRequest } else { Detail::Aggregate },
     };
     engine::note(&mut check, &of_engine.unwrap_or_default());
+    coefficients::note(&mut check, coefficients.as_ref());
     let settings = check.settings.into_values().collect();
     Ok(Resolved {
         plan,

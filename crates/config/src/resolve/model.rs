@@ -3,10 +3,12 @@
 use super::Surroundings;
 use super::backend::{self, Backend};
 use super::check::{Check, Source};
+use super::coefficients::of_model;
 use super::host::Host as CpuSide;
 use super::kv_blocks::{self, FALLBACK_KV_BLOCKS, MAX_KV_BLOCKS};
 use crate::catalogue::Catalogue;
 use crate::catalogue::search::{Origin, Search, find_model};
+use crate::coefficients::CoefficientSet;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::model_config::ModelConfig;
 use crate::options::RunOptions;
@@ -36,6 +38,8 @@ pub(super) struct Context<'a> {
     pub(super) rates_of: Option<&'a str>,
     /// Overheads outside of steps of a model that has none of its own, where the cluster's model has some.
     pub(super) overheads: Option<&'a [f64]>,
+    /// The coefficients that the user gives.
+    pub(super) coefficients: Option<&'a CoefficientSet>,
     /// The CPU side of the servers.
     pub(super) host: &'a CpuSide,
     /// GPU memory kept for LoRA adapters.
@@ -311,8 +315,10 @@ fn blackbox(
     key: &Key,
     host: Option<&Host>,
 ) -> Option<Served> {
-    let (coefficients, known_blocks) = match &wanted.coefficients {
-        Some(own) => (own.clone(), None),
+    let set = of_model(context.coefficients, blis_latency::Backend::Blackbox);
+    let own = wanted.coefficients.clone().or_else(|| set.map(|set| set.lists(&Coefficients::default())));
+    let (coefficients, known_blocks) = match own {
+        Some(own) => (own, None),
         None => match context.catalogue.blackbox(&wanted.model, &key.gpu, key.tp, &key.server_version) {
             Ok(row) => (row.coefficients, row.total_kv_blocks),
             Err(problem) => {

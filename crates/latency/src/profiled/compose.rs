@@ -266,7 +266,8 @@ impl<'a> Pass<'a> {
     /// where it is small enough for captured ones, else kernel by kernel.
     pub(super) fn launch(&self, in_pieces: bool) -> f64 {
         let Some(linear) = self.shape.linear_attention else { return 0.0 };
-        let us = if in_pieces { super::LINEAR_PIECE_US } else { super::LINEAR_EAGER_US };
+        let tuning = &self.operators.tuning;
+        let us = if in_pieces { tuning.linear_piece_us } else { tuning.linear_eager_us };
         f64::from(linear.layers) * us
     }
 

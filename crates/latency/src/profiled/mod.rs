@@ -13,7 +13,8 @@
 //!
 //! All of it is worked out once, into grids (`knots.rs`) that a step reads. Times are those of kernels by themselves; three constants
 //! hold for all GPUs and models, for kernels too small to be in the tables ([`SMALL_KERNEL_US`],
-//! [`SMALL_KERNEL_BANDWIDTH`]) and for GPUs that wait for each other ([`SKEW_US`]), and two for launching layers with linear attention ([`LINEAR_PIECE_US`]) come from recorded steps.
+//! [`SMALL_KERNEL_BANDWIDTH`]) and for GPUs that wait for each other ([`SKEW_US`]), and two for launching layers with linear attention ([`LINEAR_PIECE_US`]) come from recorded steps. [`Tuning`] changes
+//! them.
 
 mod compose;
 mod knots;
@@ -22,10 +23,12 @@ mod shape;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 pub use operators::{SKEW_US, SMALL_KERNEL_BANDWIDTH, SMALL_KERNEL_US};
 pub use shape::{KvFormat, LatentAttention, LinearAttention, ModelShape, QkNorm, WeightFormat};
 pub use tables::{BadTables, KernelTables};
+pub use tuning::Tuning;
 
 use crate::architecture::{Deployment, GpuSpec};
 use crate::coefficients::PerRequest;
@@ -69,6 +72,8 @@ pub struct Profiled {
     share_of_rank: f64,
     /// What a step with prompts takes at least, up to [`LARGEST_GRAPH`] tokens and above.
     launch: [f64; 2],
+    /// Added to every step.
+    us_per_step: f64,
 }
 
 /// A model with what is to be said about it.
@@ -85,6 +90,7 @@ impl Profiled {
     pub const NAME: &'static str = "profiled";
 
     /// Composes the model of one instance. `alpha` are overheads outside of steps, as of [`crate::Roofline`].
+    /// `tuning` is `Default` for kernels as they were measured.
     ///
     /// # Errors
     /// Everything that is wrong with the inputs, and operators that were not measured on this GPU.
@@ -95,9 +101,10 @@ impl Profiled {
         kv: KvFormat,
         tables: &KernelTables,
         alpha: &[f64],
+        tuning: &Tuning,
     ) -> Result<Composition, InvalidModel> {
-        check(shape, gpu, deployment, alpha)?;
-        let mut pass = Pass::new(shape, deployment, kv, Operators::new(tables, gpu));
+        check(shape, gpu, deployment, alpha, tuning)?;
+        let mut pass = Pass::new(shape, deployment, kv, Operators::new(tables, gpu, tuning));
         let missing = pass.missing();
         if !missing.is_empty() {
             let mut checks = Checks::new();
@@ -130,6 +137,7 @@ impl Profiled {
             }),
             share_of_rank: 1.0 / f64::from(deployment.dp),
             launch: [pass.launch(true), pass.launch(false)],
+            us_per_step: tuning.us_per_step,
         };
         let mut carried: Vec<(String, f64)> = pass.operators.carried.into_iter().collect();
         carried.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -147,8 +155,9 @@ impl Profiled {
         tables: &KernelTables,
         tokens: f64,
     ) -> Result<Vec<(&'static str, f64)>, InvalidModel> {
-        check(shape, gpu, deployment, &[0.0; 3])?;
-        let mut pass = Pass::new(shape, deployment, KvFormat::Bf16, Operators::new(tables, gpu));
+        let tuning = Tuning::default();
+        check(shape, gpu, deployment, &[0.0; 3], &tuning)?;
+        let mut pass = Pass::new(shape, deployment, KvFormat::Bf16, Operators::new(tables, gpu, &tuning));
         Ok(pass.per_token(tokens))
     }
 
@@ -165,6 +174,7 @@ impl Profiled {
             context_base: self.context_base * of_layers,
             generation: self.generation.scaled(of_layers),
             launch: self.launch.map(|us| us * of_layers),
+            us_per_step: self.us_per_step * beside,
             ..self.clone()
         }
     }
@@ -236,7 +246,7 @@ impl LatencyModel for Profiled {
         if !batch.prefills.is_empty() {
             step = step.max(self.launch[usize::from(tokens > LARGEST_GRAPH as u64)]);
         }
-        Tick::trunc(step).max(Tick::ONE)
+        Tick::trunc(step + self.us_per_step).max(Tick::ONE)
     }
 }
 
@@ -245,8 +255,10 @@ fn check(
     gpu: &GpuSpec,
     deployment: &Deployment,
     alpha: &[f64],
+    tuning: &Tuning,
 ) -> Result<(), InvalidModel> {
     let mut checks = Checks::new();
+    tuning.check(&mut checks);
     checks.coefficients(CoefficientList::Alpha, alpha, crate::Coefficients::ALPHAS);
     checks.positive("TP", deployment.tp.into());
     checks.positive("DP", deployment.dp.into());

@@ -6,6 +6,7 @@
 
 use super::shape::{KvFormat, WeightFormat};
 use super::tables::{KernelTables, Measured, Table};
+use super::tuning::Tuning;
 use crate::architecture::GpuSpec;
 use std::collections::BTreeMap;
 
@@ -25,6 +26,7 @@ pub(super) type Carried = BTreeMap<String, f64>;
 pub(super) struct Operators<'a> {
     pub(super) tables: &'a KernelTables,
     pub(super) gpu: &'a GpuSpec,
+    pub(super) tuning: Tuning,
     pub(super) carried: Carried,
     /// What was found before: for the context or not, and whether the cache is FP8.
     nearest_heads: BTreeMap<(bool, Heads, bool), Option<(String, Heads)>>,
@@ -64,10 +66,11 @@ struct NearestExperts {
 }
 
 impl<'a> Operators<'a> {
-    pub(super) fn new(tables: &'a KernelTables, gpu: &'a GpuSpec) -> Self {
+    pub(super) fn new(tables: &'a KernelTables, gpu: &'a GpuSpec, tuning: &Tuning) -> Self {
         Self {
             tables,
             gpu,
+            tuning: *tuning,
             carried: Carried::new(),
             nearest_heads: BTreeMap::new(),
             nearest_experts: Vec::new(),
@@ -94,8 +97,9 @@ impl<'a> Operators<'a> {
 
     /// A kernel that only moves so many bytes.
     pub(super) fn small(&self, bytes: f64) -> f64 {
-        let moving = bytes / (self.bytes_per_us() * SMALL_KERNEL_BANDWIDTH);
-        SMALL_KERNEL_US.max(SMALL_KERNEL_US / 2.0 + moving)
+        let Tuning { small_kernel_us, small_kernel_bandwidth, .. } = self.tuning;
+        let moving = bytes / (self.bytes_per_us() * small_kernel_bandwidth);
+        small_kernel_us.max(small_kernel_us / 2.0 + moving)
     }
 
     /// Rate of a format's products; weights that are unpacked first are multiplied in 16 bits.
@@ -139,7 +143,7 @@ impl<'a> Operators<'a> {
         } else if is_apart(n, at_n) || is_apart(k, at_k) {
             self.note(format!("GEMM of {n:.0} columns and depth {k:.0}"), ratio);
         }
-        us * ratio
+        us * ratio * self.tuning.gemm
     }
 
     /// A linear layer: the product, and where activations are quantised, a kernel that does it.
@@ -185,7 +189,7 @@ impl<'a> Operators<'a> {
         };
         // However little is new: the cached tokens are read once.
         let least = if past > 0.0 { self.generation_attention(heads, kv, 1.0, new + past) } else { 0.0 };
-        (us * ratio).max(least)
+        (us * ratio * self.tuning.context_attention).max(least)
     }
 
     /// `batch` requests with one new token each and `context` tokens, the new one included.
@@ -208,6 +212,7 @@ impl<'a> Operators<'a> {
         let is_same = found.query * heads.kv == heads.query * found.kv && found.dim == heads.dim;
         let is_inside = !is_apart(wanted, at_batch) && !is_apart(context, at_context);
         self.note_heads("generation", heads, found, kv, &key);
+        let us = us * self.tuning.generation_attention;
         if is_same && is_inside {
             return us;
         }
@@ -246,6 +251,7 @@ impl<'a> Operators<'a> {
         let length = new + past;
         let Some((us, [at, ..])) = self.latent("context_mla", heads, kv, &[length]) else { return 0.0 };
         let least = if past > 0.0 { self.latent_generation(heads, kv, 1.0, length) } else { 0.0 };
+        let us = us * self.tuning.context_attention;
         (us * visible(new, past, 0) / visible(at, 0.0, 0)).max(least)
     }
 
@@ -253,7 +259,7 @@ impl<'a> Operators<'a> {
     pub(super) fn latent_generation(&mut self, heads: u32, kv: KvFormat, batch: f64, context: f64) -> f64 {
         let found = self.latent("generation_mla", heads, kv, &[batch, context]);
         let Some((us, [at_batch, at_context, _])) = found else { return 0.0 };
-        us * (batch * context / (at_batch * at_context)).max(1.0)
+        us * self.tuning.generation_attention * (batch * context / (at_batch * at_context)).max(1.0)
     }
 
     fn latent(&mut self, table: &str, heads: u32, kv: KvFormat, point: &[f64]) -> Option<(f64, [f64; 3])> {
@@ -281,7 +287,7 @@ impl<'a> Operators<'a> {
         ["mla_gen_pre", "mla_gen_post"]
             .into_iter()
             .filter_map(|name| table.at(&format!("{name}/{heads}"), &[tokens]))
-            .map(|measured| measured.us * (tokens / measured.at[0]).max(1.0))
+            .map(|measured| measured.us * self.tuning.gemm * (tokens / measured.at[0]).max(1.0))
             .sum()
     }
 
@@ -290,11 +296,15 @@ impl<'a> Operators<'a> {
     pub(super) fn linear_attention(&mut self, phase: &str, heads: [u32; 4], count: f64) -> Option<f64> {
         let table = self.table("linear_attention")?;
         let [keys, values, key_dim, value_dim] = heads;
+        let factor = match phase {
+            "context" => self.tuning.context_attention,
+            _ => self.tuning.generation_attention,
+        };
         let mut sum = 0.0;
         for kind in ["conv", "rule"] {
             let key = format!("{phase}/{kind}/{keys}/{values}/{key_dim}/{value_dim}");
             let measured = table.at(&key, &[count])?;
-            sum += measured.us * (count / measured.at[0]).max(1.0);
+            sum += measured.us * factor * (count / measured.at[0]).max(1.0);
         }
         Some(sum)
     }
@@ -310,6 +320,7 @@ impl<'a> Operators<'a> {
         let Some(nearest) = self.nearest_experts[index].1.clone() else { return 0.0 };
         let NearestExperts { key, found, is_same: is_measured } = nearest;
         let Some(Measured { us, at: [at, ..] }) = table.at(&key, &[tokens]) else { return 0.0 };
+        let us = us * self.tuning.experts;
         if is_measured && !is_apart(tokens, at) {
             return us;
         }
@@ -355,7 +366,7 @@ impl<'a> Operators<'a> {
             .into_iter()
             .filter_map(|kernel| self.transfer(kernel, gpus, bytes))
             .min_by(f64::total_cmp);
-        quickest.map_or(0.0, |us| us + SKEW_US)
+        quickest.map_or(0.0, |us| us + self.tuning.skew_us)
     }
 
     /// An operation among the GPUs of a group by its name in the tables; none where it was not measured.
@@ -375,7 +386,7 @@ impl<'a> Operators<'a> {
             ratio *= share(gpus) / share(measured_gpus) * f64::from(gpus) / f64::from(measured_gpus);
             self.note(format!("transfers among {gpus} GPUs, from {measured_gpus}"), ratio);
         }
-        Some(us * ratio)
+        Some(us * ratio * self.tuning.communication)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What must hold whatever the tables say.
 
 use super::tables::tests::bytes;
-use super::{KernelTables, KvFormat, ModelShape, Profiled, WeightFormat};
+use super::{KernelTables, KvFormat, ModelShape, Profiled, Tuning, WeightFormat};
 use crate::architecture::{Deployment, GpuSpec};
 use crate::model::{Batch, LatencyModel, Prefill};
 use crate::pipeline::StageShare;
@@ -83,7 +83,7 @@ fn shape() -> ModelShape {
 
 fn model(shape: &ModelShape, tp: u32) -> Profiled {
     let deployment = Deployment::tensor_parallel(tp);
-    Profiled::compose(shape, &gpu(), &deployment, KvFormat::Bf16, &tables(), &[0.0; 3])
+    Profiled::compose(shape, &gpu(), &deployment, KvFormat::Bf16, &tables(), &[0.0; 3], &Tuning::default())
         .expect("every operator was measured")
         .model
 }
@@ -150,7 +150,16 @@ fn heads_are_as_good_as_requests() {
     let sixteen = ModelShape { heads: 16, kv_heads: 16, ..shape() };
     let composed = |shape: &ModelShape| {
         let deployment = Deployment::tensor_parallel(1);
-        Profiled::compose(shape, &gpu(), &deployment, KvFormat::Bf16, &tables(), &[0.0; 3]).expect("measured")
+        Profiled::compose(
+            shape,
+            &gpu(),
+            &deployment,
+            KvFormat::Bf16,
+            &tables(),
+            &[0.0; 3],
+            &Tuning::default(),
+        )
+        .expect("measured")
     };
     let (of_16, of_8) = (composed(&sixteen), composed(&shape()));
     assert!(of_16.carried.is_empty() || of_16.carried.iter().all(|(what, _)| what.starts_with("context")));
@@ -167,8 +176,16 @@ fn what_was_not_measured_is_named_with_how_far_it_was_carried() {
         ..shape()
     };
     let deployment = Deployment::tensor_parallel(1);
-    let composed = Profiled::compose(&quantised, &gpu(), &deployment, KvFormat::Bf16, &tables(), &[0.0; 3])
-        .expect("there are operators to carry from");
+    let composed = Profiled::compose(
+        &quantised,
+        &gpu(),
+        &deployment,
+        KvFormat::Bf16,
+        &tables(),
+        &[0.0; 3],
+        &Tuning::default(),
+    )
+    .expect("there are operators to carry from");
     let names: Vec<&str> = composed.carried.iter().map(|(what, _)| what.as_str()).collect();
     assert!(names.contains(&"int4 GEMM from bf16"), "{names:?}");
     assert!(names.contains(&"generation attention of 8 query and 8 KV heads of 128"), "{names:?}");
@@ -182,9 +199,17 @@ fn what_was_not_measured_is_named_with_how_far_it_was_carried() {
 fn an_operator_that_no_table_has_is_an_error() {
     let nothing = KernelTables::from_bytes(&bytes(&[])).expect("sound, but empty");
     let deployment = Deployment::tensor_parallel(2);
-    let invalid = Profiled::compose(&shape(), &gpu(), &deployment, KvFormat::Bf16, &nothing, &[0.0; 3])
-        .expect_err("nothing was measured")
-        .to_string();
+    let invalid = Profiled::compose(
+        &shape(),
+        &gpu(),
+        &deployment,
+        KvFormat::Bf16,
+        &nothing,
+        &[0.0; 3],
+        &Tuning::default(),
+    )
+    .expect_err("nothing was measured")
+    .to_string();
     assert_eq!(
         invalid,
         "invalid profiled model: GEMM was not measured on toy; attention was not measured on toy; \
@@ -209,4 +234,45 @@ fn experts_of_another_shape_go_by_their_work() {
     let (measured, twice) = (routed(&mixture(8, 128)), routed(&mixture(8, 256)));
     assert!((measured / (2.0 * 163.84) - 1.0).abs() < 0.01, "{measured}");
     assert!((twice / measured - 2.0).abs() < 0.2, "{twice} against {measured}");
+}
+
+#[test]
+fn tuning_multiplies_what_was_measured_and_adds_to_steps() {
+    let compose = |tuning: &Tuning| {
+        let deployment = Deployment::tensor_parallel(2);
+        Profiled::compose(&shape(), &gpu(), &deployment, KvFormat::Bf16, &tables(), &[0.0; 3], tuning)
+            .expect("measured")
+            .model
+    };
+    let step = |tuning: Tuning| {
+        let prefills = [Prefill { prompt_tokens: 512, progress: 0, new_tokens: 512 }];
+        let contexts = vec![64; 8];
+        let batch = Batch {
+            prefills: &prefills,
+            decodes: 8,
+            decode_context_tokens: 8 * 64,
+            decode_contexts: &contexts,
+            others: 0,
+        };
+        compose(&tuning).step_time(&batch).as_us()
+    };
+    let plain = Tuning::default();
+    assert_eq!(step(Tuning { us_per_step: 25.0, ..plain }), step(plain) + 25);
+    for slower in [
+        Tuning { gemm: 1.5, ..plain },
+        Tuning { context_attention: 1.5, ..plain },
+        Tuning { generation_attention: 1.5, ..plain },
+        Tuning { communication: 1.5, ..plain },
+        Tuning { skew_us: 20.0, ..plain },
+        Tuning { small_kernel_us: 20.0, ..plain },
+    ] {
+        assert!(step(slower) > step(plain), "{slower:?}");
+    }
+    assert_eq!(step(Tuning { experts: 1.5, ..plain }), step(plain), "there are none");
+    let deployment = Deployment::tensor_parallel(1);
+    let wrong = Tuning { gemm: -1.0, small_kernel_bandwidth: 0.0, ..plain };
+    let refused =
+        Profiled::compose(&shape(), &gpu(), &deployment, KvFormat::Bf16, &tables(), &[0.0; 3], &wrong)
+            .expect_err("negative");
+    assert_eq!(refused.problems.len(), 2, "{refused}");
 }
