@@ -1,11 +1,12 @@
 //! Measured runs, simulated.
 
 use crate::load::{Arriving, arriving};
-use crate::point::{ALL, Load, Metric, Point, TimedStep};
+use crate::point::{ALL, Load, Measurement, Metric, Point, TimedStep};
 use blis_cluster::{Detail, Plan};
 use blis_config::options::Traffic;
-use blis_config::{Diagnostic, RunOptions, Surroundings, resolve};
-use blis_kernel::stats;
+use blis_config::{Diagnostic, Resolved, RunOptions, Surroundings, resolve};
+use blis_intervals::{Band, Configuration, Validated, Validation};
+use blis_kernel::{Tick, stats};
 use blis_latency::{Batch, LatencyModel, Prefill};
 use blis_metrics::{Outcome, RequestEnding, RequestRecord, RunEnding};
 use blis_policy::Registry;
@@ -22,6 +23,8 @@ pub struct Sample {
     pub measured: f64,
     /// As simulated.
     pub predicted: f64,
+    /// Where it is to be expected, where that was asked for.
+    pub band: Option<Band>,
 }
 
 impl Sample {
@@ -48,76 +51,127 @@ pub struct Assessed {
     pub provenance: String,
     /// Its figures, or why there are none.
     pub result: Result<Vec<Sample>, String>,
+    /// Its row in a table for bands, where that was asked for.
+    pub validated: Option<Validated>,
+}
+
+/// What is found out beside errors.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// Bands of all figures, from this table without the model in question, and from so many runs.
+    pub bands: Option<(&'a Validation, u32)>,
+    /// Rows of a table for bands.
+    pub validates: bool,
 }
 
 /// Simulates every point, several at a time; the order is that of the points. Settings that a point does not have are those
 /// of `base`.
-pub fn assess(points: &[Point], base: &RunOptions, policies: &Registry) -> Vec<Assessed> {
+pub fn assess(points: &[Point], base: &RunOptions, policies: &Registry, extras: Extras<'_>) -> Vec<Assessed> {
     points
         .par_iter()
-        .map(|point| Assessed {
-            set: point.set.clone(),
-            id: point.id.clone(),
-            model: point.server.model.clone(),
-            gpu: point.server.gpu.clone(),
-            workload: point.workload.clone(),
-            provenance: point.provenance.clone(),
-            result: samples(point, base, policies),
+        .map(|point| {
+            let (result, validated) = match samples(point, base, policies, extras) {
+                Ok((samples, validated)) => (Ok(samples), validated),
+                Err(reason) => (Err(reason), None),
+            };
+            Assessed {
+                set: point.set.clone(),
+                id: point.id.clone(),
+                model: point.server.model.clone(),
+                gpu: point.server.gpu.clone(),
+                workload: point.workload.clone(),
+                provenance: point.provenance.clone(),
+                result,
+                validated,
+            }
         })
         .collect()
 }
 
-fn samples(point: &Point, base: &RunOptions, policies: &Registry) -> Result<Vec<Sample>, String> {
+type Samples = (Vec<Sample>, Option<Validated>);
+
+fn samples(
+    point: &Point,
+    base: &RunOptions,
+    policies: &Registry,
+    extras: Extras<'_>,
+) -> Result<Samples, String> {
     let options = point.server.options(base);
-    let mut plan = plan(&options, policies)?;
-    let mut samples = match &point.load {
-        Load::Steps(steps) => return steps_of(steps, plan.latency.as_ref()),
-        load => {
-            let Arriving { workload, ends } =
-                arriving(load, plan.seed).ok_or_else(|| "it has no traffic".to_owned())?;
-            plan.workload = workload;
-            plan.detail = Detail::PerRequest;
-            let outcome = blis_cluster::run(&plan);
-            let records = answered(&outcome)?;
-            let part_of = |record: &RequestRecord| ends.iter().filter(|end| record.arrival > **end).count();
-            let measured = point.measured.iter().filter(|measurement| measurement.metric != Metric::KvBlocks);
-            measured
-                .filter_map(|measurement| {
-                    let stage: Option<usize> = measurement.part.parse().ok();
-                    let of_part = records
-                        .iter()
-                        .filter(|record| stage.is_none_or(|stage| part_of(record) == stage))
-                        .copied();
-                    Some(Sample {
-                        part: measurement.part.clone(),
-                        metric: measurement.metric,
-                        measured: measurement.value,
-                        predicted: figure(measurement.metric, of_part)?,
-                    })
-                })
-                .collect::<Vec<_>>()
+    let Resolved { mut plan, deployed, .. } = resolved(&options, policies)?;
+    if let Load::Steps(steps) = &point.load {
+        return Ok((steps_of(steps, plan.latency.as_ref())?, None));
+    }
+    let Arriving { workload, ends } =
+        arriving(&point.load, plan.seed).ok_or_else(|| "it has no traffic".to_owned())?;
+    plan.workload = workload;
+    plan.detail = Detail::PerRequest;
+    let again = Again { point, plan: &plan, ends: &ends };
+    let outcome = blis_cluster::run(&plan);
+    let mut samples = again.samples(&outcome)?;
+    let mut validated = None;
+    if let Some(deployed) = &deployed {
+        let mut configuration = Configuration::of(deployed, &outcome);
+        // The table knows servers by what they were, not by the presets that stand for them.
+        configuration.model = point.server.model.to_lowercase();
+        configuration.engine = Configuration::engine_family(&point.provenance);
+        if let Some((table, draws)) = extras.bands {
+            again.with_bands(&mut samples, &configuration, table, draws);
         }
-    };
+        if extras.validates {
+            validated = again.validated(&samples, configuration);
+        }
+    }
     if let Some(recorded) = point.measured.iter().find(|measurement| measurement.metric == Metric::KvBlocks) {
         let computed = RunOptions { total_kv_blocks: base.total_kv_blocks, ..options };
         samples.push(Sample {
             part: ALL.to_owned(),
             metric: Metric::KvBlocks,
             measured: recorded.value,
-            predicted: f64::from(self::plan(&computed, policies)?.instance.kv_blocks),
+            predicted: f64::from(resolved(&computed, policies)?.plan.instance.kv_blocks),
+            band: None,
         });
     }
-    Ok(samples)
+    Ok((samples, validated))
 }
 
-fn plan(options: &RunOptions, policies: &Registry) -> Result<Plan, String> {
+/// What it takes to play a point.
+pub(crate) struct Again<'a> {
+    pub(crate) point: &'a Point,
+    pub(crate) plan: &'a Plan,
+    /// When each stage but the last ends.
+    pub(crate) ends: &'a [Tick],
+}
+
+impl Again<'_> {
+    /// The figures of a run of it.
+    pub(crate) fn samples(&self, outcome: &Outcome) -> Result<Vec<Sample>, String> {
+        let records = answered(outcome)?;
+        let part_of = |record: &RequestRecord| self.ends.iter().filter(|end| record.arrival > **end).count();
+        let measured = self.point.measured.iter().filter(|m| m.metric != Metric::KvBlocks);
+        let sample = |measurement: &Measurement| {
+            let stage: Option<usize> = measurement.part.parse().ok();
+            let of_part =
+                records.iter().filter(|record| stage.is_none_or(|stage| part_of(record) == stage)).copied();
+            Some(Sample {
+                part: measurement.part.clone(),
+                metric: measurement.metric,
+                measured: measurement.value,
+                predicted: figure(measurement.metric, of_part)?,
+                band: None,
+            })
+        };
+        Ok(measured.filter_map(sample).collect())
+    }
+}
+
+fn resolved(options: &RunOptions, policies: &Registry) -> Result<Resolved, String> {
     let options = RunOptions { per_request: true, traffic: Traffic::default(), ..options.clone() };
     let surroundings = Surroundings { policies: Some(policies), ..Surroundings::default() };
     let told = |problems: Vec<Diagnostic>| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         problems.join("; ")
     };
-    resolve(&options, &surroundings).map(|resolved| resolved.plan).map_err(told)
+    resolve(&options, &surroundings).map_err(told)
 }
 
 /// The requests that got their answers.
@@ -163,6 +217,7 @@ fn steps_of(steps: &[TimedStep], latency: &dyn LatencyModel) -> Result<Vec<Sampl
         metric: Metric::Step,
         measured: step.measured_ms,
         predicted: predicted_ms(step, latency),
+        band: None,
     };
     Ok(steps.iter().map(sample).collect())
 }

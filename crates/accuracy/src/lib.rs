@@ -10,10 +10,13 @@
 //! | `steps/*.csv.gz` | batches of single steps and their times | one point per run, without a simulation |
 //! | `model-configs/*.json` | configurations of models | what is not built in |
 //!
-//! Nothing is fitted here. What cannot be simulated is told with the reason.
+//! Nothing is fitted here. The same runs make the table from which bands come ([`blis_intervals`]), and show what share of the
+//! measurements lies within them. What cannot be simulated is told with the reason.
 
 mod assess;
+mod bands;
 mod cells;
+mod coverage;
 mod errors;
 mod experiments;
 mod folder;
@@ -23,7 +26,8 @@ mod recordings;
 mod silicon;
 mod steps;
 
-pub use assess::{Assessed, Sample, assess};
+pub use assess::{Assessed, Extras, Sample, assess};
+pub use coverage::{Coverage, coverage_rows};
 pub use errors::{Dimension, ErrorRow, Errors, error_rows};
 pub use folder::{Selection, read};
 pub use point::{

@@ -1,7 +1,8 @@
 //! Folders of measurements made up for these tests.
 
 use blis_accuracy::{
-    ALL, Assessed, Dimension, Errors, Load, Measurements, Metric, Sample, Selection, assess, error_rows, read,
+    ALL, Assessed, Dimension, Errors, Extras, Load, Measurements, Metric, Sample, Selection, assess,
+    error_rows, read,
 };
 use blis_config::RunOptions;
 use blis_policy::Registry;
@@ -84,7 +85,7 @@ fn only(sets: &[&str]) -> Selection {
 
 fn assessed(path: &Path, selection: &Selection) -> Vec<Assessed> {
     let points = read(path, selection).expect("a sound folder").points;
-    assess(&points, &RunOptions::default(), &Registry::built_in())
+    assess(&points, &RunOptions::default(), &Registry::built_in(), Extras::default())
 }
 
 #[test]

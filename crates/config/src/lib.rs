@@ -29,4 +29,4 @@ pub mod yaml;
 
 pub use diagnostic::Diagnostic;
 pub use options::RunOptions;
-pub use resolve::{Gpus, Resolved, Setting, Source, Surroundings, resolve};
+pub use resolve::{Deployed, Gpus, Resolved, Setting, Source, Surroundings, resolve};

@@ -18,6 +18,7 @@ pub mod pipeline;
 pub mod problem;
 pub mod profiled;
 pub mod roofline;
+pub mod scaled;
 pub mod trained_physics;
 pub mod trained_roofline;
 
@@ -32,5 +33,6 @@ pub use pipeline::{Pipeline, StageShare};
 pub use problem::{CoefficientList, InvalidModel, Problem};
 pub use profiled::Profiled;
 pub use roofline::Roofline;
+pub use scaled::Scaled;
 pub use trained_physics::TrainedPhysics;
 pub use trained_roofline::TrainedRoofline;

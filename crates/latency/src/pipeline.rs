@@ -79,6 +79,12 @@ impl Pipeline {
         Self::of_stages(layers.map(share).map(stage).collect(), HOP_LATENCY_US, us_per_token)
     }
 
+    /// The same hops between other stages: one made from each.
+    #[must_use]
+    pub fn map_stages(&self, stage: impl FnMut(&Arc<dyn LatencyModel>) -> Arc<dyn LatencyModel>) -> Self {
+        Self { stages: self.stages.iter().map(stage).collect(), ..self.clone() }
+    }
+
     /// Number of stages; as many batches are in flight at once.
     pub fn stages(&self) -> usize {
         self.stages.len()

@@ -1,16 +1,21 @@
 //! `blis accuracy`: a folder of measured runs, simulated, and the errors.
 
 use crate::flags::engine::HostFlags;
+use crate::flags::intervals::{IntervalFlags, WantedIntervals};
 use crate::flags::model::LatencyFlags;
 use crate::flags::output::one_of;
 use crate::flags::{Findings, Typed, text};
 use crate::{Exit, printer};
 use blis::{Diagnostic, RunOptions, report};
-use blis_accuracy::{Measurements, Selection, assess, read};
+use blis_accuracy::{Extras, Measurements, Selection, assess, read};
+use blis_intervals::Validated;
 use blis_policy::Registry;
 use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Runs for the bands of a point: there are many points.
+const DRAWS: u32 = 20;
 
 #[derive(Args, Debug)]
 pub(crate) struct AccuracyArgs {
@@ -23,6 +28,8 @@ pub(crate) struct AccuracyArgs {
     latency: LatencyFlags,
     #[command(flatten)]
     host: HostFlags,
+    #[command(flatten)]
+    intervals: IntervalFlags,
 }
 
 #[derive(Args, Debug)]
@@ -56,6 +63,9 @@ struct AccuracyFlags {
     /// figure of every run) [default: text]
     #[arg(long, value_name = "NAME")]
     format: Option<String>,
+    /// Also write a table of validated configurations, from which bands come
+    #[arg(long, value_name = "FILE")]
+    validation: Option<PathBuf>,
     /// Also write a page of documentation, with its plots in a folder beside it that has the page's name
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -74,7 +84,7 @@ enum Format {
 pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registry) -> Result<(), Exit> {
     const FORMATS: [(&str, Format); 3] =
         [("text", Format::Text), ("json", Format::Json), ("csv", Format::Csv)];
-    let AccuracyArgs { folder, accuracy: flags, latency, host } = args;
+    let AccuracyArgs { folder, accuracy: flags, latency, host, intervals } = args;
     let mut base = RunOptions::default();
     latency.fill(&mut base, &mut findings);
     host.fill(&mut base, &mut findings);
@@ -86,6 +96,7 @@ pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registr
     if let Some(limit) = limit.filter(|limit| *limit < 1) {
         findings.add(Diagnostic::new(format!("--limit is {limit}; it must be at least 1")));
     }
+    let wanted = intervals.read(DRAWS, &mut findings);
     findings.check()?;
 
     let words = |list: Vec<String>| list.into_iter().filter(|word| !word.is_empty()).collect();
@@ -104,12 +115,22 @@ pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registr
             point.server.engine = None;
         }
     }
-    let assessed = assess(&points, &base, policies);
+    let table = wanted.as_ref().map(WantedIntervals::table).transpose()?;
+    let validation = flags.validation.filter(|path| !path.as_os_str().is_empty());
+    let bands = table.as_ref().zip(wanted.as_ref().map(|wanted| wanted.draws));
+    let assessed = assess(&points, &base, policies, Extras { bands, validates: validation.is_some() });
+    if let Some(path) = &validation {
+        let rows: Vec<Validated> = assessed.iter().filter_map(|point| point.validated.clone()).collect();
+        fs::write(path, blis_intervals::write(&rows)).map_err(|error| {
+            Diagnostic::new(format!("--validation: cannot write {}: {error}", path.display()))
+        })?;
+    }
     if let Some(path) = flags.markdown.filter(|path| !path.as_os_str().is_empty()) {
         let model = base.latency_model.as_deref().unwrap_or("the default");
         let named = base.latency_model.as_ref().map(|model| format!(" --latency-model {model}"));
         let asked =
             named.unwrap_or_default() + if flags.engine_as_measured { " --engine-as-measured" } else { "" };
+        let asked = asked + if wanted.is_some() { " --intervals" } else { "" };
         let settings = [
             format!("BLIS {}, step-time model: {model}", env!("CARGO_PKG_VERSION")),
             match (flags.engine_as_measured, &base.engine) {

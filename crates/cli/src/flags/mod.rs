@@ -9,6 +9,7 @@ mod decisions;
 pub(crate) mod engine;
 mod findings;
 mod gateway;
+pub(crate) mod intervals;
 pub(crate) mod later;
 mod lora;
 pub(crate) mod model;

@@ -9,6 +9,7 @@ pub(crate) mod check;
 mod cluster;
 mod coefficients;
 mod decisions;
+mod deployed;
 mod elastic;
 mod engine;
 mod faults;
@@ -29,6 +30,7 @@ pub(crate) mod trace;
 mod workload;
 
 pub use check::{Setting, Source};
+pub use deployed::Deployed;
 pub use gpus::Gpus;
 
 use crate::catalogue::search::ModelHub;
@@ -87,6 +89,8 @@ pub struct Resolved {
     pub fitness: FitnessWeights,
     /// GPUs of all instances that there are at first, by type.
     pub gpus: Vec<Gpus>,
+    /// What serves, where the model's configuration is known; the first of several models.
+    pub deployed: Option<Deployed>,
     /// How many requests there will be, where that is known before the run.
     pub requests: Option<u64>,
     /// What a trace of the run says about it as a whole.
@@ -276,6 +280,7 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         plan,
         fitness,
         gpus,
+        deployed: served.deployed,
         requests: traffic.requests,
         trace_header,
         row_numbers: traffic.row_numbers,

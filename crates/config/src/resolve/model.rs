@@ -4,6 +4,7 @@ use super::Surroundings;
 use super::backend::{self, Backend};
 use super::check::{Check, Source};
 use super::coefficients::of_model;
+use super::deployed::Deployed;
 use super::host::Host as CpuSide;
 use super::kv_blocks::{self, FALLBACK_KV_BLOCKS, MAX_KV_BLOCKS};
 use crate::catalogue::Catalogue;
@@ -65,6 +66,8 @@ pub(super) struct Served {
     pub(super) host: Option<HostConfig>,
     /// Whether its step times know what LoRA adapters cost.
     pub(super) knows_adapter_overhead: bool,
+    /// The same in a few words, where the model's configuration is known.
+    pub(super) deployed: Option<Deployed>,
 }
 
 /// What the options say, once they are in range.
@@ -383,7 +386,9 @@ fn finish(
         let share = if is_whole { 1.0 } else { most_layers as f64 / f64::from(architecture.layers) };
         Some(all * share)
     };
+    let deployed = host.map(|host| Deployed::new(check, context, &wanted, host, has_cpu));
     Served {
+        deployed,
         gpus: host.map_or(1, |host| host.tp).saturating_mul(wanted.pp).saturating_mul(wanted.dp),
         model: wanted.model,
         latency,

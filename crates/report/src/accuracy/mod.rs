@@ -6,7 +6,10 @@ mod plot;
 pub use page::{Page, accuracy_page};
 
 use crate::json;
-use blis_accuracy::{ALL, Assessed, Dimension, ErrorRow, Errors, Metric, Sample, error_rows};
+use blis_accuracy::{
+    ALL, Assessed, Coverage, Dimension, ErrorRow, Errors, Metric, Sample, coverage_rows, error_rows,
+};
+use blis_intervals::Band;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -23,6 +26,8 @@ struct Figure<'a> {
     error: f64,
     /// Median size of the errors.
     median_error: f64,
+    /// Where it is to be expected, of a single figure.
+    band: Option<Band>,
 }
 
 fn figures(samples: &[Sample]) -> Vec<Figure<'_>> {
@@ -43,6 +48,7 @@ fn figures(samples: &[Sample]) -> Vec<Figure<'_>> {
             predicted,
             error,
             median_error: errors.median,
+            band: samples.first().filter(|_| samples.len() == 1).and_then(|sample| sample.band),
         })
     };
     groups.into_iter().filter_map(figure).collect()
@@ -61,6 +67,21 @@ fn cells(row: &ErrorRow) -> [String; 6] {
         percent(mean),
         percent(p90),
         format!("{:+.1}", bias * 100.0),
+    ]
+}
+
+/// What the tables of coverage have in a row.
+const COVERAGE: [&str; 6] = ["set", "figure", "n", "within", "within %", "median ± %"];
+
+fn coverage_cells(row: &Coverage) -> [String; 6] {
+    let Coverage { set, metric, count, within, half_width } = row;
+    [
+        if set.is_empty() { "all".to_owned() } else { set.clone() },
+        metric.map_or("all", Metric::title).to_owned(),
+        count.to_string(),
+        within.to_string(),
+        percent(*within as f64 / (*count).max(1) as f64),
+        percent(*half_width),
     ]
 }
 
@@ -118,6 +139,13 @@ pub fn accuracy_text(assessed: &[Assessed], left_out: &[(String, String)]) -> St
         let texts = if by == Dimension::Overall { 2 } else { 3 };
         write!(out, "\n{title}\n{}", columns(&table, texts)).expect("a string takes everything");
     }
+    let coverage = coverage_rows(assessed);
+    if !coverage.is_empty() {
+        let head = [COVERAGE.map(str::to_owned).to_vec()].into_iter();
+        let table: Vec<_> = head.chain(coverage.iter().map(|row| coverage_cells(row).to_vec())).collect();
+        write!(out, "\nMeasured figures within their 5–95 % bands\n{}", columns(&table, 2))
+            .expect("a string takes everything");
+    }
     let missing = not_simulated(assessed);
     if !missing.is_empty() || !left_out.is_empty() {
         out += "\nNot simulated\n";
@@ -151,6 +179,10 @@ pub fn accuracy_document(assessed: &[Assessed], left_out: &[(String, String)]) -
                     o.field("predicted", figure.predicted);
                     o.field("error", figure.error);
                     o.field("median_absolute_error", figure.median_error);
+                    if let Some(Band { low, high }) = figure.band {
+                        o.field("low", low);
+                        o.field("high", high);
+                    }
                 }),
             }
         });
@@ -165,6 +197,16 @@ pub fn accuracy_document(assessed: &[Assessed], left_out: &[(String, String)]) -
             o.field("p90_absolute_error", row.errors.p90);
             o.field("bias", row.errors.bias);
         });
+        let coverage = coverage_rows(assessed);
+        if !coverage.is_empty() {
+            o.array("coverage", coverage, |o, row| {
+                o.text_unless_empty("set", &row.set);
+                o.text_unless_empty("metric", row.metric.map_or("", Metric::name));
+                o.field("count", row.count as u64);
+                o.field("within", row.within as u64);
+                o.field("median_half_width", row.half_width);
+            });
+        }
         o.array("files_left_out", left_out, |o, (file, reason)| {
             o.field("file", file);
             o.field("reason", reason);
@@ -186,18 +228,19 @@ fn cell(text: &str) -> String {
 /// One row per figure of each point, and one per point that could not be simulated.
 pub fn accuracy_csv(assessed: &[Assessed]) -> String {
     let mut out = String::from(
-        "set,id,model,gpu,workload,part,metric,count,measured,predicted,error,median_absolute_error,not_simulated\n",
+        "set,id,model,gpu,workload,part,metric,count,measured,predicted,error,median_absolute_error,low,high,not_simulated\n",
     );
     for point in assessed {
         let who = [&point.set, &point.id, &point.model, &point.gpu, &point.workload].map(|text| cell(text));
         let who = who.join(",");
         let mut line = |rest: String| writeln!(out, "{who},{rest}").expect("a string takes everything");
         match &point.result {
-            Err(reason) => line(format!("{ALL},,0,,,,,{}", cell(reason))),
+            Err(reason) => line(format!("{ALL},,0,,,,,,,{}", cell(reason))),
             Ok(samples) => figures(samples).iter().for_each(|figure| {
-                let Figure { part, metric, count, measured, predicted, error, median_error } = figure;
+                let Figure { part, metric, count, measured, predicted, error, median_error, band } = figure;
+                let band = band.map_or(",".to_owned(), |Band { low, high }| format!("{low},{high}"));
                 line(format!(
-                    "{part},{},{count},{measured},{predicted},{error},{median_error},",
+                    "{part},{},{count},{measured},{predicted},{error},{median_error},{band},",
                     metric.name()
                 ));
             }),

@@ -1,8 +1,8 @@
 //! A page of documentation with the errors, and its plots.
 
 use super::plot::{Dot, scatter};
-use super::{cells, not_simulated, percent};
-use blis_accuracy::{ALL, Assessed, Dimension, ErrorRow, Metric, error_rows};
+use super::{COVERAGE, cells, coverage_cells, not_simulated, percent};
+use blis_accuracy::{ALL, Assessed, Dimension, ErrorRow, Metric, coverage_rows, error_rows};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Result, Write};
 
@@ -97,6 +97,18 @@ fn write_page(
             let key = if by == Dimension::Overall { String::new() } else { format!(" {} |", row.key) };
             writeln!(out, "| {} |{key} {} |", row.set, cells(row).join(" | "))?;
         }
+    }
+    let coverage = coverage_rows(assessed);
+    if !coverage.is_empty() {
+        writeln!(
+            out,
+            "\n## Within their bands\n\nMeasured figures within their 5–95 % bands, which know no measurement of the same \
+             model; 90 % should be.\n\n| {} |\n|---|---|--:|--:|--:|--:|",
+            COVERAGE.join(" | ")
+        )?;
+    }
+    for row in &coverage {
+        writeln!(out, "| {} |", coverage_cells(row).join(" | "))?;
     }
     if !plots.is_empty() {
         writeln!(out, "\n## Plots\n\nDashed: a fifth more, a fifth less.\n")?;

@@ -1,0 +1,54 @@
+//! What serves, in a few words: for comparisons with servers that were measured.
+
+use super::check::Check;
+use super::model::{Context, Host, Wanted};
+use blis_latency::ModelArchitecture;
+
+/// A model on its GPUs, and what its step times come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployed {
+    /// In lower case.
+    pub model: String,
+    /// The shape of the model.
+    pub architecture: ModelArchitecture,
+    /// GPU type.
+    pub gpu: String,
+    /// GPUs that share a layer.
+    pub tp: u32,
+    /// Pipeline stages.
+    pub pp: u32,
+    /// Data-parallel ranks.
+    pub dp: u32,
+    /// Whether GPUs share the experts.
+    pub expert_parallel: bool,
+    /// The step-time model that is used; never a choice between several.
+    pub latency_model: String,
+    /// Release of the engine, where one is named.
+    pub engine: Option<String>,
+    /// Whether the CPU side is modelled.
+    pub has_cpu: bool,
+}
+
+impl Deployed {
+    pub(super) fn new(
+        check: &Check,
+        context: &Context<'_>,
+        wanted: &Wanted,
+        host: &Host,
+        has_cpu: bool,
+    ) -> Self {
+        let named = check.settings.get("latency-model").map_or("", |setting| setting.value.as_str());
+        Self {
+            model: wanted.model.clone(),
+            architecture: host.config.architecture.clone(),
+            gpu: host.gpu.name.clone(),
+            tp: host.tp,
+            pp: wanted.pp,
+            dp: wanted.dp,
+            expert_parallel: wanted.expert_parallel,
+            latency_model: named.rsplit(' ').next().unwrap_or_default().to_owned(),
+            engine: context.options.engine.clone().filter(|name| !name.is_empty()),
+            has_cpu,
+        }
+    }
+}
