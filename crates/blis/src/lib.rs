@@ -24,7 +24,7 @@
 //!
 //! assert_eq!(outcome.conservation.completed, 50);
 //! assert!(outcome.cluster.ttft_ms.p99 > 0.0);
-//! println!("{}", blis::report::table(&outcome, None));
+//! println!("{}", blis::report::table(&outcome, None, None));
 //! ```
 //!
 //! Options that make no sense are all named:

@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Every crate with the crates of this workspace that it stands on, from the bottom up. A new edge is a decision of
 /// its own, and it is written down here.
-const EDGES: [(&str, &[&str]); 19] = [
+const EDGES: [(&str, &[&str]); 20] = [
     ("blis-kernel", &[]),
     ("blis-policy", &["blis-kernel"]),
     ("blis-latency", &["blis-kernel"]),
@@ -35,11 +35,13 @@ const EDGES: [(&str, &[&str]); 19] = [
         ],
     ),
     ("blis-store", &[]),
+    ("blis-intervals", &["blis-cluster", "blis-config", "blis-kernel", "blis-latency", "blis-metrics"]),
     (
         "blis-accuracy",
         &[
             "blis-cluster",
             "blis-config",
+            "blis-intervals",
             "blis-kernel",
             "blis-latency",
             "blis-metrics",
@@ -49,13 +51,22 @@ const EDGES: [(&str, &[&str]); 19] = [
     ),
     (
         "blis-search",
-        &["blis-cluster", "blis-config", "blis-kernel", "blis-metrics", "blis-policy", "blis-store"],
+        &[
+            "blis-cluster",
+            "blis-config",
+            "blis-intervals",
+            "blis-kernel",
+            "blis-metrics",
+            "blis-policy",
+            "blis-store",
+        ],
     ),
     (
         "blis-report",
         &[
             "blis-accuracy",
             "blis-calibrate",
+            "blis-intervals",
             "blis-kernel",
             "blis-metrics",
             "blis-search",
@@ -76,6 +87,7 @@ const EDGES: [(&str, &[&str]); 19] = [
             "blis-calibrate",
             "blis-config",
             "blis-convert",
+            "blis-intervals",
             "blis-kernel",
             "blis-live",
             "blis-policy",

@@ -148,12 +148,12 @@ fn simulate(command: &str, settings: &Settings, caller: Caller<'_>) -> Result<Ru
         _ => unreachable!("flags behind a command do not change it"),
     };
     asked.options.per_request = true;
-    let Simulated { outcome, fitness, resolved } =
+    let Simulated { outcome, fitness, intervals, resolved } =
         simulated(asked, findings, &words, &caller.around(&settings.texts))?;
     let gpus = resolved.gpus.iter().map(|group| group.count).sum();
     let measured = figure::measure_all(&outcome, Hardware { gpus, cost_per_hour: None });
     Ok(Run {
-        document: report::document(&outcome, fitness.as_ref()),
+        document: report::document(&outcome, fitness.as_ref(), intervals.as_ref()),
         figures: figure::all().map(|figure| figure.name).zip(measured).collect(),
         settings: resolved.settings,
         outcome,

@@ -7,13 +7,15 @@
 //! 3. [`Forecast::factors`] are step-time factors of the runs to make again ([`scaled`]), so that queues amplify what they
 //!    amplify; [`Forecast::band`] puts what is left over on top and takes the 5th and 95th percentile.
 //!
-//! Nothing is drawn at random: factors are the midpoints of equally probable parts of the distribution.
+//! Factors are not drawn at random: they are the midpoints of equally probable parts of the distribution. Where a run has
+//! coefficients that were fitted, each of its further runs has others, [`drawn`] from their posterior.
 
 mod band;
 mod configuration;
 mod forecast;
 mod likeness;
 mod normal;
+mod posterior;
 mod scaled;
 mod table;
 
@@ -21,6 +23,7 @@ pub use band::{Band, Intervals};
 pub use configuration::Configuration;
 pub use forecast::{Forecast, Near, Validation};
 pub use likeness::same_model;
+pub use posterior::drawn;
 pub use scaled::scaled;
 pub use table::{Quantity, Validated, parse, write};
 

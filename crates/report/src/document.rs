@@ -1,9 +1,11 @@
 //! `--format json`: one document with every section. Units are part of the keys.
 
 use crate::adapters;
+use crate::intervals;
 use crate::json::{self, Object};
 use crate::judgement::write_labels;
 use crate::offload;
+use blis_intervals::Intervals;
 use blis_kernel::InstanceId;
 use blis_metrics::{
     Aggregate, Anomalies, ClassFigures, Conservation, Distribution, FaultFigures, Fitness, FleetFigures,
@@ -12,7 +14,7 @@ use blis_metrics::{
 use std::collections::BTreeMap;
 
 /// Everything that a run found, as JSON ending in a newline.
-pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
+pub fn document(outcome: &Outcome, fitness: Option<&Fitness>, intervals: Option<&Intervals>) -> String {
     let mut text = json::object(|o| {
         write_ending(o, &outcome.ending);
         o.object("requests", |o| {
@@ -22,6 +24,9 @@ pub fn document(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
             }
         });
         o.object("cluster", |o| write_aggregate(o, &outcome.cluster));
+        if let Some(intervals) = intervals {
+            o.object("intervals", |o| intervals::write_members(o, intervals));
+        }
         o.array("instances", outcome.instances.iter().enumerate(), |o, (index, instance)| {
             o.field("instance", outcome.instance_name(InstanceId(index as u32)));
             write_aggregate(o, instance);

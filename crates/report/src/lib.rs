@@ -32,6 +32,7 @@ mod experiment;
 mod explanation;
 mod fields;
 pub mod html;
+mod intervals;
 mod json;
 mod judgement;
 mod metrics_file;

@@ -1,9 +1,11 @@
 //! The blocks on standard output, in their fixed order. A block without anything to say is left out.
 
+use crate::intervals;
 use crate::json;
 use crate::judgement::write_judgement;
 use crate::metrics_file::{CLUSTER, write_aggregate};
 use crate::offload;
+use blis_intervals::Intervals;
 use blis_kernel::InstanceId;
 use blis_metrics::{
     Aggregate, Anomalies, ClassFigures, Distribution, FaultFigures, Fitness, FleetFigures, KvFigures,
@@ -16,13 +18,22 @@ use std::fmt::{Result, Write};
 const UNIT_LINE: &str = "latencies in us";
 
 /// Everything that a run prints, ending in a newline.
-pub fn standard_output(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
+pub fn standard_output(
+    outcome: &Outcome,
+    fitness: Option<&Fitness>,
+    intervals: Option<&Intervals>,
+) -> String {
     let mut out = String::new();
-    write_all(&mut out, outcome, fitness).expect("a string takes everything");
+    write_all(&mut out, outcome, fitness, intervals).expect("a string takes everything");
     out
 }
 
-fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> Result {
+fn write_all(
+    out: &mut String,
+    outcome: &Outcome,
+    fitness: Option<&Fitness>,
+    intervals: Option<&Intervals>,
+) -> Result {
     // Where instances come and go, the number at first says whether each is told of.
     if outcome.fleet.map_or(outcome.instances.len(), |fleet| fleet.started as usize) > 1 {
         for (index, instance) in outcome.instances.iter().enumerate() {
@@ -30,6 +41,10 @@ fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> 
         }
     }
     write_metrics(out, CLUSTER, &outcome.cluster, Some(outcome))?;
+    if let Some(intervals) = intervals {
+        writeln!(out, "=== Intervals ===")?;
+        intervals::write_block(out, intervals)?;
+    }
     if let Some(fitness) = fitness {
         write_fitness(out, fitness)?;
     }

@@ -1,6 +1,8 @@
 //! `--format table`: the same figures for people, in at most 80 columns.
 
+use crate::intervals;
 use crate::standard_output::write_trace;
+use blis_intervals::Intervals;
 use blis_kernel::InstanceId;
 use blis_metrics::{Conservation, Distribution, Fitness, Goodput, Latency, Outcome, RunEnding};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
@@ -9,15 +11,25 @@ use std::fmt::{Result, Write};
 const WIDTH: u16 = 80;
 
 /// What a run found, for reading, ending in a newline.
-pub fn table(outcome: &Outcome, fitness: Option<&Fitness>) -> String {
+pub fn table(outcome: &Outcome, fitness: Option<&Fitness>, intervals: Option<&Intervals>) -> String {
     let mut out = String::new();
-    write_all(&mut out, outcome, fitness).expect("a string takes everything");
+    write_all(&mut out, outcome, fitness, intervals).expect("a string takes everything");
     out
 }
 
-fn write_all(out: &mut String, outcome: &Outcome, fitness: Option<&Fitness>) -> Result {
+fn write_all(
+    out: &mut String,
+    outcome: &Outcome,
+    fitness: Option<&Fitness>,
+    intervals: Option<&Intervals>,
+) -> Result {
     write_head(out, outcome)?;
     writeln!(out, "\n{}", latencies(outcome))?;
+    if let Some(intervals) = intervals {
+        writeln!(out)?;
+        intervals::write_block(out, intervals)?;
+        writeln!(out)?;
+    }
     write_kv(out, outcome)?;
     if outcome.instances.len() > 1 {
         writeln!(out, "\n{}", instances(outcome))?;

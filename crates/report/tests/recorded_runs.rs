@@ -213,7 +213,7 @@ fn same_text(what: &str, folder: &Path, expected: &str, got: &str) {
 #[test]
 fn standard_output_is_reproduced() {
     for recording in recordings() {
-        let got = blis_report::standard_output(&recording.outcome(), None);
+        let got = blis_report::standard_output(&recording.outcome(), None, None);
         // Ours says the unit of two blocks, which the recording leaves to the reader.
         let got = got.replace("latencies in us\n", "");
         same_text("standard output", &recording.folder, &recording.output, &got);
@@ -256,10 +256,11 @@ fn json_documents_are_json_and_tables_fit_80_columns() {
     for recording in recordings() {
         let outcome = recording.outcome();
         let fitness = weights.rate(&outcome.cluster);
-        let document: Value = serde_json::from_str(&blis_report::document(&outcome, Some(&fitness))).unwrap();
+        let document: Value =
+            serde_json::from_str(&blis_report::document(&outcome, Some(&fitness), None)).unwrap();
         assert_eq!(document["cluster"]["ttft_ms"]["p99"], recording.metrics["ttft_p99_ms"]);
         assert_eq!(document["instances"].as_array().unwrap().len(), outcome.instances.len());
-        let table = blis_report::table(&outcome, Some(&fitness));
+        let table = blis_report::table(&outcome, Some(&fitness), None);
         for line in table.lines() {
             assert!(line.chars().count() <= 80, "{}: {line}", recording.folder.display());
         }

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod figure;
 pub mod fleet_size;
 pub mod goal;
+pub mod intervals;
 pub mod method;
 pub mod rows;
 pub mod slo;

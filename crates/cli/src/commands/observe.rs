@@ -162,6 +162,7 @@ fn page(measured: &Measured, origin: &Origin) -> String {
         outcome,
         timeline: Some(&timeline(observation)),
         fitness: None,
+        intervals: None,
         more: &[KeyFigure::new("Sent late, p99", late(99.0), note)],
         failures: &observation.failures(),
         origin,
@@ -256,7 +257,7 @@ pub(super) fn measure(
     }
     let outcome = outcome::outcome(&measured, &*source, targets, planned.saturation);
     Ok(Measured {
-        shown: report::standard_output(&outcome, None) + &summary::summary(&measured),
+        shown: report::standard_output(&outcome, None, None) + &summary::summary(&measured),
         outcome,
         recorded: measured.requests.len(),
         interrupted: measured.interrupted,

@@ -3,12 +3,14 @@
 use super::simulate::{Asked, Files, simulate};
 use crate::Exit;
 use crate::around::Around;
+use crate::flags::intervals::IntervalFlags;
 use crate::flags::later::LaterFlags;
 use crate::flags::model::ModelFlags;
 use crate::flags::traffic::TraceFlags;
 use crate::flags::{Findings, SharedFlags};
 use crate::trace_file::TraceFiles;
 use blis_config::RunOptions;
+use blis_intervals::DEFAULT_DRAWS;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,6 +25,8 @@ pub(crate) struct ReplayArgs {
     shared: SharedFlags,
     #[command(flatten)]
     files: ReplayFiles,
+    #[command(flatten)]
+    intervals: IntervalFlags,
     #[command(flatten)]
     later: LaterFlags<true>,
 }
@@ -59,7 +63,8 @@ impl ReplayArgs {
         let mut options = RunOptions::default();
         self.model.fill(&mut options, findings);
         options.traffic = self.trace.into_traffic(findings);
-        let output = self.shared.fill(&mut options, findings);
+        let mut output = self.shared.fill(&mut options, findings);
+        output.intervals = self.intervals.read(DEFAULT_DRAWS, findings);
         self.later.refuse(findings);
         let ReplayFiles { results_path: results, metrics_path: metrics, trace_output } = self.files;
         let files = Files { metrics, results, trace: TraceFiles::of_prefix(trace_output) };

@@ -3,9 +3,11 @@
 use super::simulate::{Asked, Files, simulate};
 use crate::Exit;
 use crate::around::Around;
+use crate::flags::intervals::IntervalFlags;
 use crate::flags::later::LaterFlags;
 use crate::flags::{Findings, RunFlags};
 use crate::trace_file::TraceFiles;
+use blis_intervals::DEFAULT_DRAWS;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +18,8 @@ pub(crate) struct RunArgs {
     run: RunFlags,
     #[command(flatten)]
     files: RunFiles,
+    #[command(flatten)]
+    intervals: IntervalFlags,
     #[command(flatten)]
     later: LaterFlags<false>,
 }
@@ -46,7 +50,8 @@ pub(crate) fn run(
 impl RunArgs {
     /// What is asked for.
     pub(crate) fn read(self, findings: &mut Findings) -> Asked {
-        let (options, output) = self.run.fill(findings);
+        let (options, mut output) = self.run.fill(findings);
+        output.intervals = self.intervals.read(DEFAULT_DRAWS, findings);
         self.later.refuse(findings);
         let trace = TraceFiles::of_prefix(self.files.trace_output);
         let files = Files { metrics: self.files.metrics_path, results: None, trace };

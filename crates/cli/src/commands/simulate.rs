@@ -3,6 +3,7 @@
 use crate::around::{Around, Messages};
 use crate::flags::Findings;
 use crate::flags::analysis::AnalysisFiles;
+use crate::flags::intervals::WantedIntervals;
 use crate::flags::output::{Format, Output};
 use crate::trace_file::{TraceFiles, Watch};
 use crate::{Exit, deprecated, printer, report_file};
@@ -11,7 +12,9 @@ use blis::options::Traffic;
 use blis::report::html::{Kind, RunReport, run_page};
 use blis::resolve::{self, files};
 use blis::{Diagnostic, Outcome, Resolved, RunEnding, RunOptions, Surroundings, report};
+use blis_intervals::Intervals;
 use blis_live::Hub;
+use blis_search::intervals::{Made, can_have_bands, intervals};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,6 +69,7 @@ impl Files {
 pub(crate) struct Simulated {
     pub(crate) outcome: Outcome,
     pub(crate) fitness: Option<Fitness>,
+    pub(crate) intervals: Option<Intervals>,
     pub(crate) resolved: Resolved,
 }
 
@@ -80,15 +84,15 @@ pub(super) fn simulate(
     around: &Around<'_>,
 ) -> Result<(), Exit> {
     let (format, summarize_trace) = (asked.output.format, asked.options.summarize_trace);
-    let Simulated { mut outcome, fitness, .. } = simulated(asked, findings, words, around)?;
+    let Simulated { mut outcome, fitness, intervals, .. } = simulated(asked, findings, words, around)?;
     if format != Format::Json && !summarize_trace {
         outcome.trace = None;
     }
-    let fitness = fitness.as_ref();
+    let (fitness, intervals) = (fitness.as_ref(), intervals.as_ref());
     Ok(printer::result(&match format {
-        Format::Text => report::standard_output(&outcome, fitness),
-        Format::Json => report::document(&outcome, fitness),
-        Format::Table => report::table(&outcome, fitness),
+        Format::Text => report::standard_output(&outcome, fitness, intervals),
+        Format::Json => report::document(&outcome, fitness, intervals),
+        Format::Table => report::table(&outcome, fitness, intervals),
     })?)
 }
 
@@ -128,6 +132,18 @@ pub(crate) fn simulated(
         }
     };
     findings.extend(unwritable);
+    let table = output.intervals.as_ref().map(WantedIntervals::table);
+    let table = match table.transpose() {
+        Ok(table) => table,
+        Err(Exit::Problems(problems)) => {
+            findings.extend(problems);
+            None
+        }
+        Err(exit) => return Err(exit),
+    };
+    if let (Some(resolved), Some(_)) = (&resolved, &output.intervals) {
+        findings.try_all(can_have_bands(&options, resolved));
+    }
     let Some(resolved) = resolved.filter(|_| findings.is_empty()) else {
         return Err(Exit::Problems(findings.into_vec()));
     };
@@ -152,6 +168,14 @@ pub(crate) fn simulated(
         fs::write(path, content(&outcome))
             .map_err(|error| Diagnostic::new(format!("{flag}: cannot write {}: {error}", path.display())))?;
     }
+    let draws = output.intervals.as_ref().map(|wanted| wanted.draws);
+    let made =
+        Made { options: &options, resolved: &resolved, outcome: &outcome, surroundings: &surroundings };
+    let bands = table.zip(draws).map(|(table, draws)| intervals(&made, &table, draws, around.control));
+    let intervals = bands.transpose().map_err(Exit::Problems)?;
+    if let Some(warning) = intervals.as_ref().and_then(|intervals| intervals.warning.as_ref()) {
+        logger.warning(warning);
+    }
     let fitness = (!resolved.fitness.is_empty()).then(|| resolved.fitness.rate(&outcome.cluster));
     if let Some(path) = &output.report {
         let fitness = fitness.as_ref();
@@ -159,14 +183,14 @@ pub(crate) fn simulated(
         let command = if matches!(options.traffic, Traffic::Trace(_)) { "replay" } else { "run" };
         let (outcome, timeline, origin) = (&outcome, timeline.as_ref(), &origin);
         let kind = Kind::Simulated;
-        let (more, failures) = (&[], &[]);
-        let page = RunReport { command, kind, outcome, timeline, fitness, more, failures, origin };
+        let (more, failures, intervals) = (&[], &[], intervals.as_ref());
+        let page = RunReport { command, kind, outcome, timeline, fitness, intervals, more, failures, origin };
         report_file::write(path, &run_page(&page))?;
     }
     if output.quiet_instances {
         outcome.instances.clear();
     }
-    Ok(Simulated { outcome, fitness, resolved })
+    Ok(Simulated { outcome, fitness, intervals, resolved })
 }
 
 /// What there is to say before the run.

@@ -1,6 +1,7 @@
 //! The run itself and what it shows.
 
 use super::analysis::AnalysisFiles;
+use super::intervals::WantedIntervals;
 use super::{Findings, Typed, text};
 use crate::logger::Level;
 use crate::report_file::ReportFlag;
@@ -74,6 +75,8 @@ pub(crate) struct Output {
     pub(crate) show_config: bool,
     pub(crate) log: Level,
     pub(crate) files: AnalysisFiles,
+    /// Bands.
+    pub(crate) intervals: Option<WantedIntervals>,
     /// The page.
     pub(crate) report: Option<PathBuf>,
 }
@@ -88,6 +91,7 @@ impl OutputFlags {
             show_config: findings.value("--show-config", self.show_config).unwrap_or_default(),
             files: AnalysisFiles::default(),
             report: self.report.path(),
+            intervals: None,
             log: one_of("value of --log", text(self.log).map(|l| l.to_lowercase()), &Level::NAMES, findings),
         }
     }

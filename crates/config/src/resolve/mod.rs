@@ -35,6 +35,7 @@ pub use gpus::Gpus;
 
 use crate::catalogue::search::ModelHub;
 use crate::catalogue::{Catalogue, Preset, kernels};
+use crate::coefficients::CoefficientSet;
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::{Horizon, RunOptions, Traffic};
 use crate::workload_file::AdapterReference;
@@ -91,6 +92,8 @@ pub struct Resolved {
     pub gpus: Vec<Gpus>,
     /// What serves, where the model's configuration is known; the first of several models.
     pub deployed: Option<Deployed>,
+    /// The coefficients that were given as a set.
+    pub coefficients: Option<Arc<CoefficientSet>>,
     /// How many requests there will be, where that is known before the run.
     pub requests: Option<u64>,
     /// What a trace of the run says about it as a whole.
@@ -281,6 +284,7 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         fitness,
         gpus,
         deployed: served.deployed,
+        coefficients: coefficients.map(|given| given.set),
         requests: traffic.requests,
         trace_header,
         row_numbers: traffic.row_numbers,

@@ -2,6 +2,7 @@
 
 pub(super) mod calibration;
 pub(super) mod comparison;
+mod intervals;
 pub(super) mod origin;
 pub(super) mod plan;
 pub(super) mod run;

@@ -1,13 +1,14 @@
 //! The page of one run: simulated, replayed or measured.
 
 use super::origin::Origin;
-use super::{service, timeline};
+use super::{intervals, service, timeline};
 use crate::html::distribution::{Histogram, Percentiles, histogram, percentile_chart};
 use crate::html::markup::{Html, grid};
 use crate::html::number::{count, duration_ms, number, percent};
 use crate::html::page::{KeyFigure, Page, Section, page};
 use crate::html::table::{Cell, Row, Table, table};
 use crate::table::not_completed;
+use blis_intervals::Intervals;
 use blis_kernel::InstanceId;
 use blis_metrics::{Aggregate, Curve, Distribution, Fitness, Latency, Outcome, RunEnding, Timeline};
 
@@ -24,6 +25,8 @@ pub struct RunReport<'a> {
     pub timeline: Option<&'a Timeline>,
     /// How it is rated, if it is.
     pub fitness: Option<&'a Fitness>,
+    /// How sure that is, if that is known.
+    pub intervals: Option<&'a Intervals>,
     /// Further key figures.
     pub more: &'a [KeyFigure],
     /// Why requests were not answered, with their numbers, where the outcome does not know.
@@ -53,6 +56,7 @@ pub fn run_page(report: &RunReport<'_>) -> String {
         sections.push(Section::new("Warnings", "", vec![Html::warnings(&origin.warnings)]));
     }
     sections.push(latency_section(outcome));
+    sections.extend(report.intervals.map(intervals::section));
     sections.extend(report.timeline.map(|timeline| timeline::section(timeline, outcome, kind)));
     sections.extend(service::sections(outcome, &unanswered(report)));
     sections.push(Section::new("Instances", "", vec![instances(outcome, kind)]));
@@ -102,11 +106,13 @@ fn answer(outcome: &Outcome, kind: Kind) -> String {
 fn figures(report: &RunReport<'_>) -> Vec<KeyFigure> {
     let outcome = report.outcome;
     let (cluster, requests) = (&outcome.cluster, &outcome.conservation);
-    let latency = |name: &str, of: Distribution| {
+    let band = |name: &str| intervals::note(report.intervals, name);
+    let latency = |name: &str, figure: &str, of: Distribution| {
         if of.count == 0 {
             return KeyFigure::new(name, "–".to_owned(), String::new());
         }
-        KeyFigure::new(name, duration_ms(of.p99), format!("half within {}", duration_ms(of.p50)))
+        let note = band(figure).unwrap_or_else(|| format!("half within {}", duration_ms(of.p50)));
+        KeyFigure::new(name, duration_ms(of.p99), note)
     };
     let answered = requests.completed as f64 / requests.injected.max(1) as f64;
     let mut figures = vec![
@@ -116,11 +122,19 @@ fn figures(report: &RunReport<'_>) -> Vec<KeyFigure> {
             note: format!("{} of {}", count(requests.completed), count(requests.injected)),
             verdict: (requests.injected > 0).then_some(requests.completed == requests.injected),
         },
-        KeyFigure::new("Requests per second", number(cluster.responses_per_s), String::new()),
-        KeyFigure::new("Output tokens per second", number(cluster.tokens_per_s), String::new()),
-        latency("TTFT p99", cluster.ttft_ms),
-        latency("ITL p99", cluster.itl_ms),
-        latency("E2E p99", cluster.e2e_ms),
+        KeyFigure::new(
+            "Requests per second",
+            number(cluster.responses_per_s),
+            band("requests_per_s").unwrap_or_default(),
+        ),
+        KeyFigure::new(
+            "Output tokens per second",
+            number(cluster.tokens_per_s),
+            band("output_tokens_per_s").unwrap_or_default(),
+        ),
+        latency("TTFT p99", "ttft_p99_ms", cluster.ttft_ms),
+        latency("ITL p99", "itl_p99_ms", cluster.itl_ms),
+        latency("E2E p99", "e2e_p99_ms", cluster.e2e_ms),
     ];
     if let Some(goodput) = &outcome.goodput {
         let note = format!("goodput {} requests/s", number(goodput.good_per_s));
