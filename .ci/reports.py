@@ -177,6 +177,10 @@ def make(blis, folder):
     plan = ["plan", *LLAMA, "--workload", "chatbot", "--num-requests", "800", "--replications", "6"]
     for page, words in {
         "run": ["run", *MODEL, "--num-instances", "4", "--rate", "40", "--num-requests", "2000", *targets],
+        "run-intervals": [
+            *["run", *LLAMA, "--hardware", "MI300X", "--tp", "1", "--num-requests", "100", "--slo-ttft", "default=100ms"],
+            *["--intervals", "--interval-draws", "20"],
+        ],
         "run-one": ["run", *MODEL, "--num-requests", "1"],
         "run-nothing": ["run", *MODEL, "--num-requests", "20", "--rate", "100", "--horizon", "1000"],
         "run-names": ["run", *MODEL, "--num-requests", "30", "--slo-ttft", f"default=1s,{name}=1s"],

@@ -11,7 +11,7 @@ pub struct Configuration {
     pub model: String,
     /// Whether its layers route tokens to experts.
     pub is_moe: bool,
-    /// Bits of a weight.
+    /// Bits of a weight, with its share of the scales.
     pub weight_bits: f64,
     /// Parameters that a token meets, 10^9.
     pub active_b: f64,
@@ -50,7 +50,7 @@ impl Configuration {
         Self {
             model: deployed.model.clone(),
             is_moe: deployed.architecture.is_moe(),
-            weight_bits: deployed.architecture.effective_weight_bytes() * 8.0,
+            weight_bits: deployed.weight_bits,
             active_b: active_parameters(&deployed.architecture) / 1e9,
             gpu: deployed.gpu.clone(),
             tp: deployed.tp,

@@ -10,7 +10,8 @@
 //! r are the residuals, at most three s0 in size; s0 is what nine of ten residuals of the table stay within, over 1.645. A prior
 //! with weight w0, no error on average and the spread s0, takes over where nothing is near. Every spread is then multiplied by
 //! one number per quantity: the one with which the bands hold nine of ten residuals of the table when each is forecast
-//! from other models only. Beyond the limit of likeness spreads grow with the distance.
+//! from other models only. Beyond the limit of likeness spreads grow with the distance, and with everything about a run
+//! that no row has.
 
 use crate::LEVEL;
 use crate::band::Band;
@@ -27,6 +28,10 @@ const REACH: f64 = 0.6;
 const PRIOR: f64 = 0.3;
 /// Distance of the nearest configuration from which on a run is far from all of them.
 const FAR: f64 = 2.0;
+/// What spreads are multiplied by for each thing that no row has.
+const UNSEEN: f64 = 1.25;
+/// What they are multiplied by where there is no row at all.
+const NO_ROWS: f64 = 2.0;
 /// Size of a difference that is worth a word, as a share of its scale.
 const WORTH_TELLING: f64 = 0.9;
 /// Largest residual that counts, in spreads of the prior.
@@ -128,7 +133,18 @@ impl Validation {
             }
         }
         let least = near.first().and_then(|rows| rows.first()).map_or(f64::INFINITY, |(_, d)| *d);
-        let beyond = if least.is_finite() { (least / FAR).max(1.0) } else { 2.0 };
+        let mut reasons = self.unseen(of, left_out);
+        let unseen = reasons.iter().fold(1.0, |product, _| product * UNSEEN);
+        let beyond = unseen * if least.is_finite() { (least / FAR).max(1.0) } else { NO_ROWS };
+        if let Some((row, distance)) = near.first().and_then(|rows| rows.first()).filter(|_| least > FAR) {
+            reasons.push(unlike(of, &row.configuration, *distance));
+        }
+        let warning = (!reasons.is_empty()).then(|| {
+            format!(
+                "the bands are guesses, far from all configurations that were measured: {}",
+                reasons.join("; ")
+            )
+        });
         let expected = Quantity::ALL.map(|quantity| {
             let prior = self.prior[quantity as usize];
             let most = LARGEST * prior;
@@ -156,7 +172,7 @@ impl Validation {
             }
         });
         let nearest: Vec<Near> = nearest.collect();
-        Forecast { expected, nearest, warning: self.warning(of, left_out, least) }
+        Forecast { expected, nearest, warning }
     }
 
     /// The rows of each model with their distances, the nearest first.
@@ -181,55 +197,42 @@ impl Validation {
             .filter(move |row| left_out.is_none_or(|model| !same_model(model, &row.configuration.model)))
     }
 
-    /// What is unlike every row, if the nearest is far or something was never measured.
-    fn warning(&self, of: &Configuration, left_out: Option<&str>, least: f64) -> Option<String> {
-        let never = |is_so: &dyn Fn(&Configuration) -> bool| {
+    /// What no row has.
+    fn unseen(&self, of: &Configuration, left_out: Option<&str>) -> Vec<String> {
+        let is_new = |is_so: &dyn Fn(&Configuration) -> bool| {
             !self.counted(left_out).any(|row| is_so(&row.configuration))
         };
-        let mut reasons = Vec::new();
-        let mut add = |is_new: bool, what: String| {
-            if is_new {
-                reasons.push(what);
-            }
-        };
-        add(never(&|c| c.gpu == of.gpu), format!("no run on {} was measured", of.gpu));
-        add(
-            never(&|c| c.latency_model == of.latency_model),
-            format!("none was compared with --latency-model {}", of.latency_model),
-        );
-        add(never(&|c| c.engine == of.engine), format!("no run of {} was measured", of.engine));
-        add(
-            never(&|c| c.is_moe == of.is_moe && is_close(c.weight_bits, of.weight_bits)),
-            format!(
-                "no {} model with weights of {} bits was measured",
-                if of.is_moe { "MoE" } else { "dense" },
-                of.weight_bits
+        let kind = if of.is_moe { "MoE" } else { "dense" };
+        let things = [
+            (is_new(&|c| c.gpu == of.gpu), format!("no run on {} was measured", of.gpu)),
+            (
+                is_new(&|c| c.latency_model == of.latency_model && c.has_cpu == of.has_cpu),
+                format!(
+                    "none was compared with --latency-model {}{}",
+                    of.latency_model,
+                    if of.has_cpu { "" } else { " without the CPU side (--engine)" }
+                ),
             ),
-        );
-        if least > FAR
-            && let Some(nearest) = self.nearest(of, left_out)
-        {
-            let unlike: Vec<&str> = differences(of, &nearest.configuration)
-                .into_iter()
-                .filter(|difference| difference.size >= WORTH_TELLING)
-                .map(|difference| difference.feature)
-                .collect();
-            let Configuration { model, gpu, .. } = &nearest.configuration;
-            let unlike = if unlike.is_empty() { "many things".to_owned() } else { unlike.join(", ") };
-            add(true, format!("the nearest one, {model} on {gpu}, differs in {unlike}"));
-        }
-        (!reasons.is_empty()).then(|| {
-            format!(
-                "the bands are guesses, far from every configuration that was measured: {}",
-                reasons.join("; ")
-            )
-        })
+            (is_new(&|c| c.engine == of.engine), format!("no run of {} was measured", of.engine)),
+            (
+                is_new(&|c| c.is_moe == of.is_moe && is_close(c.weight_bits, of.weight_bits)),
+                format!("no {kind} model with weights of {:.0} bits was measured", of.weight_bits),
+            ),
+        ];
+        things.into_iter().filter(|(is_new, _)| *is_new).map(|(_, what)| what).collect()
     }
+}
 
-    fn nearest(&self, of: &Configuration, left_out: Option<&str>) -> Option<&Validated> {
-        self.counted(left_out)
-            .min_by(|a, b| distance(of, &a.configuration).total_cmp(&distance(of, &b.configuration)))
-    }
+/// In what a configuration is unlike the one that is nearest to it.
+fn unlike(of: &Configuration, nearest: &Configuration, distance: f64) -> String {
+    let features: Vec<&str> = differences(of, nearest)
+        .into_iter()
+        .filter(|difference| difference.size >= WORTH_TELLING)
+        .map(|difference| difference.feature)
+        .collect();
+    let features = if features.is_empty() { "many things a little".to_owned() } else { features.join(", ") };
+    let Configuration { model, gpu, .. } = nearest;
+    format!("the nearest, {model} on {gpu}, is {distance:.1} away and differs in {features}")
 }
 
 fn is_close(a: f64, b: f64) -> bool {
@@ -261,5 +264,134 @@ impl Forecast {
         all.sort_by(f64::total_cmp);
         let below = (1.0 - LEVEL) / 2.0;
         (!all.is_empty()).then(|| Band { low: percentile(&all, below), high: percentile(&all, 1.0 - below) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Validation;
+    use crate::{Configuration, Forecast, Quantity, Validated};
+
+    fn configuration(model: &str, active_b: f64) -> Configuration {
+        Configuration {
+            model: model.to_owned(),
+            weight_bits: 16.0,
+            active_b,
+            gpu: "H100".to_owned(),
+            tp: 1,
+            gpus: 1,
+            latency_model: "profiled".to_owned(),
+            engine: "vllm".to_owned(),
+            has_cpu: true,
+            requests: 20.0,
+            prompt_tokens: 500.0,
+            output_tokens: 250.0,
+            ..Configuration::default()
+        }
+    }
+
+    /// Eight models; their residuals alternate in sign and have this size.
+    fn table(residual: f64) -> Validation {
+        let row = |n: u32| {
+            let signed = if n.is_multiple_of(2) { residual } else { -residual };
+            Validated {
+                set: "dev".to_owned(),
+                configuration: configuration(&format!("m{n}"), 8.0 + f64::from(n)),
+                residuals: [Some(signed), Some(signed), None, Some(0.0), None, None],
+            }
+        };
+        Validation::new((0..8).map(row).collect())
+    }
+
+    fn width(forecast: &Forecast) -> f64 {
+        let factors = forecast.factors(20);
+        factors[19] / factors[0]
+    }
+
+    fn of(table: &Validation, configuration: &Configuration) -> Forecast {
+        table.forecast(configuration, None)
+    }
+
+    #[test]
+    fn larger_errors_make_wider_bands() {
+        let run = configuration("new", 8.0);
+        let (near, far) = (of(&table(0.05), &run), of(&table(0.1), &run));
+        assert!(width(&far) > width(&near));
+        let band = |forecast: &Forecast| forecast.band(Some(Quantity::TtftMean), &[100.0]).unwrap();
+        assert!(band(&near).low > band(&far).low && band(&near).high < band(&far).high);
+    }
+
+    #[test]
+    fn without_errors_bands_are_the_figures() {
+        let forecast = of(&table(0.0), &configuration("new", 8.0));
+        assert_eq!(forecast.factors(10), vec![1.0; 10]);
+        let band = forecast.band(Some(Quantity::TtftMean), &[12.5; 10]).unwrap();
+        assert_eq!((band.low, band.high), (12.5, 12.5));
+        assert_eq!(forecast.warning, None);
+    }
+
+    #[test]
+    fn an_error_that_all_neighbours_share_moves_the_band() {
+        let residuals = [Some(0.2), None, None, None, None, None];
+        let table = table(0.1);
+        let rows = table.rows().iter().map(|row| Validated { residuals, ..row.clone() });
+        let forecast = of(&Validation::new(rows.collect()), &configuration("new", 10.0));
+        let middle = forecast.factors(21)[10];
+        assert!((1.1..1.25).contains(&middle), "{middle}");
+    }
+
+    #[test]
+    fn what_is_far_says_why_and_has_wider_bands() {
+        let table = table(0.1);
+        let near = of(&table, &configuration("new", 10.0));
+        assert_eq!(near.warning, None);
+        let run = Configuration {
+            gpu: "MI300X".to_owned(),
+            latency_model: "trained-physics".to_owned(),
+            ..configuration("new", 10.0)
+        };
+        let far = of(&table, &run);
+        let warning = far.warning.clone().expect("it is far");
+        for part in ["MI300X", "trained-physics", "step-time model"] {
+            assert!(warning.contains(part), "{warning}");
+        }
+        assert!(width(&far) > width(&near));
+        let run = Configuration { is_moe: true, weight_bits: 4.0, ..configuration("new", 10.0) };
+        assert!(of(&table, &run).warning.expect("new").contains("MoE model with weights of 4 bits"));
+    }
+
+    #[test]
+    fn a_model_that_is_left_out_does_not_count() {
+        let table = table(0.1);
+        let run = configuration("m3", 11.0);
+        let is_there = |forecast: &Forecast| forecast.nearest.iter().any(|near| near.model == "m3");
+        assert!(is_there(&table.forecast(&run, None)));
+        assert!(!is_there(&table.forecast(&run, Some("org/M3-FP8"))));
+    }
+
+    /// Law: nine of ten rows are within, when each is forecast from the others.
+    #[test]
+    fn spreads_hold_nine_of_ten_residuals() {
+        let table = Validation::embedded();
+        let rows = table.rows();
+        let within = rows.iter().filter(|row| {
+            let forecast = table.forecast(&row.configuration, Some(&row.configuration.model));
+            let step = row.residual(Quantity::Step).unwrap();
+            let factors: Vec<f64> = forecast.factors(1000);
+            forecast.band(None, &factors).unwrap().holds(libm::exp(step))
+        });
+        let share = within.count() as f64 / rows.len() as f64;
+        assert!((0.88..=0.92).contains(&share), "{share} of {}", rows.len());
+    }
+
+    #[test]
+    fn few_models_weigh_as_much_as_many_rows_of_one() {
+        let mut rows = table(0.0).rows()[..2].to_vec();
+        rows[0].residuals[0] = Some(0.3);
+        let alone = of(&Validation::new(rows.clone()), &configuration("new", 8.0)).factors(21)[10];
+        let again = rows[0].clone();
+        rows.extend(std::iter::repeat_n(again, 50));
+        let many = of(&Validation::new(rows), &configuration("new", 8.0)).factors(21)[10];
+        assert!((alone - many).abs() < 0.01, "{alone} and {many}");
     }
 }

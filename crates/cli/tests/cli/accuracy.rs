@@ -42,6 +42,37 @@ fn a_folder_of_measured_runs_gives_tables_figures_and_a_page() {
 }
 
 #[test]
+fn measured_runs_make_a_table_for_bands_and_show_what_bands_hold() {
+    let folder = directory("accuracy-bands");
+    let truth = folder.join("ground-truth");
+    fs::create_dir_all(truth.join("workloads")).expect("a folder");
+    fs::write(truth.join("experiments.csv"), EXPERIMENTS).expect("a file");
+    fs::write(truth.join("workloads/chat.yaml"), "as_executed:\n  distinct_prompts: 5\n").expect("a file");
+    let (table, page) = (folder.join("table.csv"), folder.join("page.md"));
+    let (table, folder) = (table.display().to_string(), folder.display().to_string());
+    let words = ["accuracy", &folder, "--latency-model", "auto"];
+    let made = blis_words(&[&words[..], &["--validation", &table]].concat());
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let rows = fs::read_to_string(&table).expect("the table");
+    assert_eq!(rows.lines().count(), 2, "the run that can be simulated: {rows}");
+    assert!(
+        rows.contains("dev,qwen/qwen3-14b,0,16,") && rows.contains(",H100,1,1,profiled,vllm,1,"),
+        "{rows}"
+    );
+
+    let bands = ["--intervals", "--interval-draws", "10", "--interval-table", &table];
+    let page = page.display().to_string();
+    let text = blis_words(&[&words[..], &bands, &["--markdown", &page]].concat());
+    assert_eq!(text.code, 0, "{}", text.stderr);
+    assert!(text.stdout.contains("Measured figures within their 5–95 % bands"), "{}", text.stdout);
+    assert!(fs::read_to_string(&page).expect("the page").contains("## Within their bands"));
+    let json = blis_words(&[&words[..], &bands, &["--format", "json"]].concat()).stdout;
+    let document: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(document["coverage"][0]["count"], 3, "E2E, TTFT and ITL of the whole run");
+    assert!(document["points"][0]["figures"][0]["high"].is_number());
+}
+
+#[test]
 fn a_folder_without_measurements_and_limits_that_make_no_sense_are_refused() {
     refused("accuracy .", &["no measurements"]);
     refused("accuracy . --limit 0 --format pdf", &["--limit is 0", "unknown value of --format \"pdf\""]);

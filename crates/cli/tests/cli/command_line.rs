@@ -36,6 +36,7 @@ fn help_is_grouped_by_topic() {
         "Decisions:",
         "Analysis:",
         "Output:",
+        "Intervals:",
     ];
     let run = ["Options:", "Model and hardware:", "Workload:"];
     assert_eq!(headings("run --help"), [&run[..], &shared].concat());
@@ -218,6 +219,9 @@ fn help_shows_the_documented_flags_and_no_others() {
         "saturation-report",
         "saturation-final-window",
         "report",
+        "intervals",
+        "interval-draws",
+        "interval-table",
     ];
     const RUN: &[&str] = &[
         "workload",

@@ -10,6 +10,7 @@ mod compare;
 mod convert;
 mod decisions;
 mod host;
+mod intervals;
 mod kept_results;
 mod mock;
 mod observe;

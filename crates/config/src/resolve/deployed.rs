@@ -11,6 +11,8 @@ pub struct Deployed {
     pub model: String,
     /// The shape of the model.
     pub architecture: ModelArchitecture,
+    /// Bits of a weight, of an MoE model in its experts; with its share of the scales.
+    pub weight_bits: f64,
     /// GPU type.
     pub gpu: String,
     /// GPUs that share a layer.
@@ -38,7 +40,11 @@ impl Deployed {
         has_cpu: bool,
     ) -> Self {
         let named = check.settings.get("latency-model").map_or("", |setting| setting.value.as_str());
+        let shape = &host.config.shape;
+        let format =
+            if host.config.architecture.is_moe() { shape.expert_weights } else { shape.dense_weights };
         Self {
+            weight_bits: format.bytes() * 8.0,
             model: wanted.model.clone(),
             architecture: host.config.architecture.clone(),
             gpu: host.gpu.name.clone(),
