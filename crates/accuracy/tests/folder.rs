@@ -185,6 +185,7 @@ fn errors_are_shares_of_what_was_measured() {
         metric: Metric::TtftMean,
         measured,
         predicted,
+        band: None,
     };
     let samples = [sample(100.0, 110.0), sample(100.0, 80.0), sample(10.0, 14.0)];
     let errors = Errors::of(samples.iter()).expect("some");

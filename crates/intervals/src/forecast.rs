@@ -183,7 +183,9 @@ impl Validation {
             models.entry(&row.configuration.model).or_default().push((row, distance));
         }
         let mut models: Vec<_> = models.into_values().collect();
-        models.iter_mut().for_each(|rows| rows.sort_by(|a, b| a.1.total_cmp(&b.1)));
+        for rows in &mut models {
+            rows.sort_by(|a, b| a.1.total_cmp(&b.1));
+        }
         models.sort_by(|a, b| a[0].1.total_cmp(&b[0].1));
         models
     }

@@ -12,13 +12,17 @@ pub fn scaled(plan: &Plan, factor: f64) -> Plan {
     };
     let of_kind = |kind: &mut InstanceKind| scale(&mut kind.latency);
     scale(&mut plan.latency);
-    plan.further_models.iter_mut().for_each(|model| of_kind(&mut model.kind));
+    for model in &mut plan.further_models {
+        of_kind(&mut model.kind);
+    }
     if let Some(pools) = &mut plan.disaggregation {
         of_kind(&mut pools.prefill);
         of_kind(&mut pools.decode);
     }
     if let Some(elastic) = &mut plan.elastic {
-        elastic.node_pools.iter_mut().for_each(|pool| of_kind(&mut pool.kind));
+        for pool in &mut elastic.node_pools {
+            of_kind(&mut pool.kind);
+        }
     }
     plan
 }
