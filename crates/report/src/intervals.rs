@@ -60,8 +60,8 @@ pub(crate) fn write_block(out: &mut String, intervals: &Intervals) -> Result {
             writeln!(out, "{title}: {}–{}", short(low), short(high))?;
         }
     }
-    let nearest: Vec<String> = intervals.nearest.iter().map(told).collect();
-    writeln!(out, "from {} runs; nearest measured: {}", intervals.draws, nearest.join(", "))?;
+    writeln!(out, "from {} runs; nearest measured, with their distances:", intervals.draws)?;
+    intervals.nearest.iter().try_for_each(|near| writeln!(out, "  {}", told(near)))?;
     intervals.warning.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn levels() -> String {
 
 fn told(near: &Near) -> String {
     let model = near.model.rsplit('/').next().unwrap_or_default();
-    format!("{model} on {} {} ({:.1})", near.gpus, near.gpu, near.distance)
+    format!("{:.1}  {model} on {} {}", near.distance, near.gpus, near.gpu)
 }
 
 /// Three digits or more.
@@ -115,13 +115,14 @@ mod tests {
         let mut text = String::new();
         write_block(&mut text, &intervals()).unwrap();
         let expected = [
-            " 5–95 % (ms)                 mean  p50  p90  p99",
-            "──────────────────────────────────────────────────",
+            " 5–95 % (ms)                mean   p50   p90   p99",
+            "───────────────────────────────────────────────────",
             " time to first token   18.2–23.5",
             " inter-token latency",
             " end to end",
             "requests/s: 7.50–8.00",
-            "from 32 runs; nearest measured: m on 2 H100 (0.2)",
+            "from 32 runs; nearest measured, with their distances:",
+            "  0.2  m on 2 H100",
             "warning: far from everything",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected, "{text}");
