@@ -178,7 +178,7 @@ def make(blis, folder):
     for page, words in {
         "run": ["run", *MODEL, "--num-instances", "4", "--rate", "40", "--num-requests", "2000", *targets],
         "run-intervals": [
-            *["run", *LLAMA, "--hardware", "MI300X", "--tp", "1", "--num-requests", "100", "--slo-ttft", "default=100ms"],
+            *["run", *LLAMA, "--hardware", "MI300X", "--tp", "1", "--num-requests", "300", "--slo-ttft", "default=100ms"],
             *["--intervals", "--interval-draws", "20"],
         ],
         "run-one": ["run", *MODEL, "--num-requests", "1"],

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 /// Sets of servers whose settings are not known: they say little about the simulator.
 const UNKNOWN_SETTINGS: &str = "-lab";
 /// How often step times are corrected until the inter-token latency is right.
-const CORRECTIONS: usize = 4;
+const CORRECTIONS: usize = 7;
 /// Error of the inter-token latency that is right enough.
 const RIGHT: f64 = 0.002;
 /// Step times are corrected by this factor at most, and by its inverse at least.
@@ -53,18 +53,21 @@ impl Again<'_> {
         let mut best = left_over(samples, Metric::ItlMean)?;
         let (mut step, mut found) = (0.0, samples.to_vec());
         let most = log(LARGEST_CORRECTION);
+        let mut next: f64 = best;
         for _ in 0..CORRECTIONS {
             if fabs(best) < RIGHT {
                 break;
             }
-            let next = (step + best).clamp(-most, most);
+            next = next.clamp(-most, most);
             let corrected = self.with_factor(exp(next))?;
             let left = left_over(&corrected, Metric::ItlMean)?;
-            // What queues amplify may overshoot.
-            if fabs(left) >= fabs(best) {
-                break;
+            if fabs(left) < fabs(best) {
+                (step, best, found) = (next, left, corrected);
+                next = step + best;
+            } else {
+                // What queues amplify overshoots.
+                next = f64::midpoint(step, next);
             }
-            (step, best, found) = (next, left, corrected);
         }
         let metric = |metric| left_over(&found, metric);
         let residuals = [

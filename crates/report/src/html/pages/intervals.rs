@@ -60,5 +60,5 @@ pub(super) fn section(intervals: &Intervals) -> Section {
 pub(super) fn note(intervals: Option<&Intervals>, name: &str) -> Option<String> {
     let Band { low, high } = intervals?.band(name)?;
     let shown = if name.ends_with("_ms") { duration_ms } else { number };
-    Some(format!("{} to {} at {}", shown(low), shown(high), levels()))
+    Some(format!("likely {} to {}", shown(low), shown(high)))
 }
