@@ -27,15 +27,16 @@ fn requests_of_a_crashed_instance_begin_anew_and_all_are_served() {
     let outcome = outcome("scenarios/faults-policy.yaml");
     let faults = outcome.faults.expect("there are faults");
     assert_eq!((faults.crashes, faults.downtime_s), (1, 60.0));
-    assert_eq!((faults.lost_requests, faults.retries, outcome.conservation.failed), (116, 116, 0));
-    assert_eq!((outcome.conservation.injected, outcome.conservation.completed), (30_000, 30_000));
-    let rounded = |ms: f64| (ms * 10.0).round() / 10.0;
-    let (ttft, e2e) = (outcome.cluster.ttft_ms, outcome.cluster.e2e_ms);
-    assert_eq!([ttft.p50, ttft.p99, e2e.p50, e2e.p99].map(rounded), [52.8, 4_364.8, 5_546.1, 14_328.9]);
+    assert_eq!((faults.lost_requests, outcome.conservation.failed), (faults.retries, 0));
+    assert!((50..=1_000).contains(&faults.retries), "{} requests were on the instance", faults.retries);
+    assert_eq!((outcome.conservation.injected, outcome.conservation.completed), (24_000, 24_000));
+    let ttft = outcome.cluster.ttft_ms;
+    assert!(ttft.p99 > 10.0 * ttft.p50, "three instances have the load of four for a minute: {ttft:?}");
 }
 
 #[test]
 fn the_example_has_a_crash_a_slowdown_and_cold_starts() {
     let faults = outcome("examples/faults-policy.yaml").faults.expect("there are faults");
-    assert_eq!((faults.crashes, faults.slowdowns, faults.retries), (1, 1, 116));
+    assert_eq!((faults.crashes, faults.slowdowns), (1, 1));
+    assert!(faults.retries > 0);
 }

@@ -44,8 +44,11 @@ fn blocks_are_worth_keeping_where_reading_them_is_faster_than_computing_them() {
         later_rounds(Some(variant("cpu32.yaml", |text| cpu_only(text).replace("8000000000", "32000000000"))));
     let (drive_hits, drive) = later_rounds(Some(root().join("examples/kv-offload.yaml")));
     let (_, store) = later_rounds(Some(variant("s3.yaml", |text| text.replace("nvme_gen4", "s3"))));
-    assert_eq!(small, (no_hits, nothing), "too little CPU memory is like none");
+    assert!(
+        small.0 < 1.05 * no_hits && small.1 > 0.95 * nothing,
+        "too little CPU memory is like none: {small:?}"
+    );
     assert!(large < 0.7 * nothing, "{large} ms with CPU memory, {nothing} without");
     assert!(no_hits < 0.1 && hits > 0.6 && drive_hits > 0.6, "{no_hits}, {hits}, {drive_hits}");
-    assert!(nothing * 1.5 < drive && drive * 2.0 < store, "{nothing}, {drive}, {store}");
+    assert!(drive < 0.9 * nothing && nothing * 2.0 < store, "{nothing}, {drive}, {store}");
 }

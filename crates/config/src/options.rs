@@ -36,7 +36,7 @@ pub struct RunOptions {
     /// YAML file that replaces the built-in catalogue.
     pub defaults_filepath: Option<PathBuf>,
 
-    /// Step-time model; default trained-physics.
+    /// Step-time model; default auto, and trained-physics as the reference.
     pub latency_model: Option<String>,
     /// Folder with measured operators in place of the built-in ones.
     pub perf_db: Option<PathBuf>,

@@ -224,6 +224,8 @@ pub struct PerRequest {
 pub struct Outcome {
     /// How it ended.
     pub ending: RunEnding,
+    /// The step-time model, where it is told.
+    pub latency_model: Option<&'static str>,
     /// All instances together.
     pub cluster: Aggregate,
     /// The latencies of [`Self::cluster`] in full.

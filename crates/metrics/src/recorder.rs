@@ -250,6 +250,7 @@ impl Recorder {
         records.sort_by(|a, b| a.arrival.cmp(&b.arrival).then_with(|| a.name.cmp(&b.name)));
         Outcome {
             ending: run.ending,
+            latency_model: None,
             conservation: self.conservation,
             anomalies,
             kv,

@@ -14,6 +14,9 @@ pub(crate) const CLUSTER: &str = "cluster";
 pub fn metrics_file(outcome: &Outcome) -> String {
     json::object(|o| {
         write_aggregate(o, CLUSTER, &outcome.cluster, true);
+        if let Some(name) = outcome.latency_model {
+            o.field("latency_model", name);
+        }
         if let Some(requests) = &outcome.requests {
             let mut registered = requests.records.iter().filter(|r| r.is_registered()).peekable();
             if registered.peek().is_some() {

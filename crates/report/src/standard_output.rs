@@ -95,6 +95,9 @@ fn write_metrics(
         write_aggregate(o, instance_id, aggregate, false);
         if let Some(outcome) = whole {
             write_judgement(o, outcome);
+            if let Some(name) = outcome.latency_model {
+                o.field("latency_model", name);
+            }
         }
     });
     writeln!(out, "=== Simulation Metrics ===\n{body}")

@@ -94,7 +94,8 @@ fn write_head(out: &mut String, outcome: &Outcome) -> Result {
         writeln!(out, "{} cut short by the longest model length", cluster.length_capped)?;
     }
     let (responses, tokens) = (cluster.responses_per_s, cluster.tokens_per_s);
-    writeln!(out, "{responses:.2} requests/s, {tokens:.1} output tokens/s")
+    writeln!(out, "{responses:.2} requests/s, {tokens:.1} output tokens/s")?;
+    outcome.latency_model.map_or(Ok(()), |name| writeln!(out, "step times: {name}"))
 }
 
 pub(crate) fn not_completed(requests: &Conservation) -> [(u64, &'static str); 13] {

@@ -20,7 +20,7 @@ use blis_search::{
     Configuration, Effort, Measured, Slo, Space, Split, Subject, fewest_instances, highest_rate,
 };
 use clap::Args;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 #[derive(Args, Debug)]
@@ -213,6 +213,9 @@ pub(crate) fn planned(
             logger.warning(format_args!("{}: {problem}", chosen.join(", ")));
         }
     }
+    for word in plan.odd_prices(told.values()) {
+        logger.warning(word);
+    }
     let found = report::ranked(found, plan.question);
     if let Some(path) = &output.report {
         let resolved = found.first().and_then(|best| told.get(&best.name));
@@ -394,6 +397,22 @@ fn fill(command: Command, findings: &mut Findings) -> RunOptions {
 }
 
 impl Plan {
+    /// What there is to say about prices that some choices lack, or that none needs.
+    fn odd_prices<'a>(&self, choices: impl Iterator<Item = &'a Resolved>) -> Vec<String> {
+        if self.prices.is_empty() {
+            return Vec::new();
+        }
+        let used: BTreeSet<&str> =
+            choices.flat_map(|choice| &choice.gpus).filter_map(|group| group.gpu.as_deref()).collect();
+        let unpriced = used.iter().filter(|gpu| !self.prices.contains_key(**gpu));
+        let unused = self.prices.keys().filter(|gpu| !used.contains(gpu.as_str()));
+        let unpriced = unpriced
+            .map(|gpu| format!("--price has none for {gpu}: choices are ranked by GPUs, not by cost"));
+        unpriced
+            .chain(unused.map(|gpu| format!("--price {gpu} is unused: no choice runs on {gpu}")))
+            .collect()
+    }
+
     fn choice(
         &self,
         chosen: &[(String, String)],

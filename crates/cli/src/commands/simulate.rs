@@ -153,6 +153,7 @@ pub(crate) fn simulated(
     let mut watch = Watch::new(&resolved, files.trace.as_ref(), output.report.is_some(), shows);
     let run = around.control.run(&resolved.plan, &mut watch);
     let mut outcome = run.map_err(|_| blis_search::stopped())?;
+    outcome.latency_model = resolved.latency_model;
     let timeline = watch.finish(&resolved)?;
     if let RunEnding::Deadlock(waiting) = &outcome.ending {
         return Err(Diagnostic::new(format!("the simulation is stuck: {waiting}")).into());

@@ -60,9 +60,9 @@ impl ModelFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Step times")]
 pub(crate) struct LatencyFlags {
-    /// Step-time model: profiled (composed of measured operators), trained-physics or roofline (releases up to 0.7.12
-    /// defaulted to roofline), or auto: profiled where operators were measured, else trained-physics; still accepted
-    /// from older releases: blackbox, crossmodel, trained-roofline [default: trained-physics]
+    /// Step-time model: profiled (composed of measured operators), trained-physics, roofline, or auto: profiled where
+    /// operators were measured, else trained-physics; still accepted from older releases: blackbox, crossmodel,
+    /// trained-roofline [default: auto; trained-physics with --compat inference-sim]
     #[arg(long, value_name = "NAME")]
     latency_model: Option<String>,
     /// Directory with measured operators, written by scripts/kernel_tables.py, for the profiled model

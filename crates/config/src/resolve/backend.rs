@@ -7,6 +7,7 @@ use crate::catalogue::kernels;
 use crate::coefficients::CoefficientSet;
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
+use blis_kernel::Semantics;
 use blis_latency::profiled::{KvFormat, Tuning};
 use blis_latency::{
     Blackbox, CoefficientList, Coefficients, CrossModel, Deployment, Fp8Rule, InvalidModel, LatencyModel,
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 /// The name of the choice between the models.
 const AUTO: &str = "auto";
+/// Ratio of roofline times up to which an operator is carried from a measured one without a warning.
+const FAR_CARRIED: f64 = 4.0;
 
 /// A step-time model by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,17 +78,19 @@ pub(super) fn coefficients(check: &mut Check, options: &RunOptions) -> Option<Co
     }
 }
 
-/// The step-time model: by name, else by the number of coefficients, else the default.
+/// The step-time model: by name, else by the number of coefficients, else the default of the release that is followed.
 pub(super) fn backend(
     check: &mut Check,
     options: &RunOptions,
+    semantics: Semantics,
     coefficients: Option<&Coefficients>,
 ) -> Option<Backend> {
     let name = options.latency_model.as_deref().filter(|name| !name.is_empty());
     let backend = match (name, coefficients) {
         (Some(name), _) => named(check, name)?,
         (None, Some(given)) => fitting(check, given.beta.len())?,
-        (None, None) => Backend::TrainedPhysics,
+        (None, None) if semantics == Semantics::REFERENCE => Backend::TrainedPhysics,
+        (None, None) => Backend::Auto,
     };
     let takes_none = matches!(backend, Backend::Auto | Backend::Profiled | Backend::Roofline);
     if takes_none && (options.alpha_coeffs.is_some() || options.beta_coeffs.is_some()) {
@@ -134,13 +139,13 @@ fn fitting(check: &mut Check, betas: usize) -> Option<Backend> {
     }
 }
 
-/// Builds the model of step times; `None` when something is wrong.
+/// Builds the model of step times, with its name; `None` when something is wrong.
 pub(super) fn latency(
     check: &mut Check,
     context: &Context<'_>,
     wanted: &Wanted,
     host: &Host,
-) -> Option<Arc<dyn LatencyModel>> {
+) -> Option<(&'static str, Arc<dyn LatencyModel>)> {
     let Context { options, catalogue, semantics, .. } = *context;
     let Host { gpu, tp, config } = host;
     let (architecture, tp) = (&config.architecture, *tp);
@@ -195,10 +200,11 @@ pub(super) fn latency(
             match profiled(check, context, host, &deployment, asked == Backend::Auto) {
                 Ok(Some(model)) => {
                     meets_coefficients(check, context, wanted, Backend::Profiled);
-                    return Some(match wanted.pp {
+                    let model = match wanted.pp {
                         1 => Arc::new(model) as _,
                         _ => staged(&|share| Arc::new(model.stage(share))),
-                    });
+                    };
+                    return Some((Profiled::NAME, model));
                 }
                 Ok(None) => return None,
                 Err(_) if asked == Backend::Auto => Backend::TrainedPhysics,
@@ -247,7 +253,8 @@ pub(super) fn latency(
         // Built without a configuration, or above.
         Backend::Blackbox | Backend::Auto | Backend::Profiled => return None,
     };
-    built.map_err(|invalid| report(check, options, &invalid)).ok()
+    let model = built.map_err(|invalid| report(check, options, &invalid)).ok()?;
+    Some((backend.name(), model))
 }
 
 /// What `auto` took must be what the given coefficients are of.
@@ -298,11 +305,15 @@ fn profiled(
             0 => String::new(),
             count => format!(", and {count} more"),
         };
-        check.warn(format!(
-            "extrapolated step times: not measured on {} in that shape, and carried at the efficiency of the nearest \
-             one: {first} (x{ratio:.2}){others}",
-            gpu.name
-        ));
+        let carried = format!("{first} (x{ratio:.2}){others}");
+        if *ratio > FAR_CARRIED {
+            check.warn(format!(
+                "extrapolated step times: not measured on {} in that shape, and carried far at the efficiency of the \
+                 nearest one: {carried}",
+                gpu.name
+            ));
+        }
+        check.note("extrapolated-operators", carried, Source::Computed);
     }
     Ok(Some(composed.model))
 }

@@ -24,7 +24,7 @@ fn default_of(setting: &str) -> f64 {
 }
 
 /// The CPU side.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Host {
     pub(super) config: HostConfig,
     pub(super) times: HostTimes,
@@ -32,6 +32,8 @@ pub(super) struct Host {
     pub(super) is_asked_for: bool,
     /// Most requests, and most tokens, of a step.
     pub(super) limits: (u32, u32),
+    /// Its figures as settings, where the user did not ask for it: they are shown if step times leave the CPU out.
+    pub(super) unasked: Check,
 }
 
 /// What is known of the CPU side. `engine`: the release that was asked for, `coefficients`: where values are that are not given.
@@ -53,9 +55,8 @@ pub(super) fn host(
     }
     let is_asked_for = is_asked_for || coefficients.is_some_and(CoefficientSet::has_host);
     let release = engine.unwrap_or(Release::LATEST);
-    // Only what is used is shown among the settings.
-    let mut unused = Check::default();
-    let shown = if is_asked_for { &mut *check } else { &mut unused };
+    let mut unasked = Check::default();
+    let shown = if is_asked_for { &mut *check } else { &mut unasked };
     let time = |check: &mut Check, name: &str, given: Option<f64>| {
         let key = name.replace('-', "_");
         let fitted = coefficients.and_then(|set| set.get(&key));
@@ -101,5 +102,5 @@ pub(super) fn host(
         .collect();
         super::engine::note(check, &of_engine);
     }
-    Host { config, times: HostTimes { capture_sizes, ..times }, is_asked_for, limits }
+    Host { config, times: HostTimes { capture_sizes, ..times }, is_asked_for, limits, unasked }
 }

@@ -86,6 +86,8 @@ pub struct Surroundings<'a> {
 pub struct Resolved {
     /// The run.
     pub plan: Plan,
+    /// The step-time model, where outcomes tell it: the reference's do not.
+    pub latency_model: Option<&'static str>,
     /// By what the outcome is to be rated; empty when it is not.
     pub fitness: FitnessWeights,
     /// GPUs of all instances that there are at first, by type.
@@ -248,6 +250,7 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     };
     let gpus = gpus::at_first(instances, &served, pools.as_ref(), &further_models);
     let further_models = models::plans(further_models, &instance);
+    let latency_model = (semantics != Semantics::REFERENCE).then_some(served.latency_model);
     let plan = Plan {
         semantics,
         seed,
@@ -281,6 +284,7 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
     let settings = check.settings.into_values().collect();
     Ok(Resolved {
         plan,
+        latency_model,
         fitness,
         gpus,
         deployed: served.deployed,

@@ -52,6 +52,8 @@ pub(super) struct Context<'a> {
 pub(super) struct Served {
     /// In lower case.
     pub(super) model: String,
+    /// Name of the step-time model.
+    pub(super) latency_model: &'static str,
     pub(super) latency: Arc<dyn LatencyModel>,
     pub(super) kv_blocks: u32,
     pub(super) max_model_len: u64,
@@ -113,7 +115,7 @@ pub(super) fn served(check: &mut Check, context: &Context<'_>) -> Option<Served>
         );
     }
     let host = Host { gpu: gpu?, tp: tp?, config: config? };
-    let latency = match context.rates_of {
+    let (latency_model, latency) = match context.rates_of {
         None => backend::latency(check, context, &wanted, &host)?,
         Some(name) => {
             let gpu = self::gpu(check, context, &wanted, name)?;
@@ -131,7 +133,7 @@ pub(super) fn served(check: &mut Check, context: &Context<'_>) -> Option<Served>
         None => kv_blocks::computed(check, context, &wanted, &host)?,
     };
     let derived = host.config.positions.max_model_len();
-    Some(finish(check, context, wanted, latency, (blocks, derived), Some(&host)))
+    Some(finish(check, context, wanted, (latency_model, latency), (blocks, derived), Some(&host)))
 }
 
 fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
@@ -146,7 +148,7 @@ fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
         check.note("model", &model, Source::Given);
     }
     let coefficients = backend::coefficients(check, options);
-    let backend = backend::backend(check, options, coefficients.as_ref());
+    let backend = backend::backend(check, options, context.semantics, coefficients.as_ref());
     let tp = options.tp.filter(|tp| *tp != 0);
     let tp = tp.map(|tp| check.integer("tp", Some(tp), 1, 1..=MAX_PARALLELISM) as u32);
     let pp = check.integer("pp", options.pp, 1, 1..=MAX_PARALLELISM) as u32;
@@ -347,19 +349,22 @@ fn blackbox(
             FALLBACK_KV_BLOCKS
         }
     };
-    Some(finish(check, context, wanted, latency, (blocks, 0), host))
+    Some(finish(check, context, wanted, (Blackbox::NAME, latency), (blocks, 0), host))
 }
 
 fn finish(
     check: &mut Check,
     context: &Context<'_>,
     wanted: Wanted,
-    latency: Arc<dyn LatencyModel>,
+    (latency_model, latency): (&'static str, Arc<dyn LatencyModel>),
     (kv_blocks, derived_len): (u32, u64),
     host: Option<&Host>,
 ) -> Served {
     let cpu = context.host;
     let has_cpu = cpu.is_asked_for || (!latency.covers_host() && context.semantics != Semantics::REFERENCE);
+    if has_cpu {
+        check.settings.extend(cpu.unasked.settings.clone());
+    }
     let latency: Arc<dyn LatencyModel> =
         if has_cpu { Arc::new(Hosted::new(latency, cpu.times.clone())) } else { latency };
     let knows_adapter_overhead = matches!(
@@ -391,6 +396,7 @@ fn finish(
         deployed,
         gpus: host.map_or(1, |host| host.tp).saturating_mul(wanted.pp).saturating_mul(wanted.dp),
         model: wanted.model,
+        latency_model,
         latency,
         kv_blocks,
         max_model_len,
