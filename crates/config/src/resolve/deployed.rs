@@ -1,6 +1,5 @@
 //! What serves, in a few words: for comparisons with servers that were measured.
 
-use super::check::Check;
 use super::model::{Context, Host, Wanted};
 use blis_latency::ModelArchitecture;
 
@@ -33,13 +32,12 @@ pub struct Deployed {
 
 impl Deployed {
     pub(super) fn new(
-        check: &Check,
         context: &Context<'_>,
         wanted: &Wanted,
         host: &Host,
+        latency_model: &str,
         has_cpu: bool,
     ) -> Self {
-        let named = check.settings.get("latency-model").map_or("", |setting| setting.value.as_str());
         let shape = &host.config.shape;
         let format =
             if host.config.architecture.is_moe() { shape.expert_weights } else { shape.dense_weights };
@@ -52,7 +50,7 @@ impl Deployed {
             pp: wanted.pp,
             dp: wanted.dp,
             expert_parallel: wanted.expert_parallel,
-            latency_model: named.rsplit(' ').next().unwrap_or_default().to_owned(),
+            latency_model: latency_model.to_owned(),
             engine: context.options.engine.clone().filter(|name| !name.is_empty()),
             has_cpu,
         }

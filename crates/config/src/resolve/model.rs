@@ -391,7 +391,7 @@ fn finish(
         let share = if is_whole { 1.0 } else { most_layers as f64 / f64::from(architecture.layers) };
         Some(all * share)
     };
-    let deployed = host.map(|host| Deployed::new(check, context, &wanted, host, has_cpu));
+    let deployed = host.map(|host| Deployed::new(context, &wanted, host, latency_model, has_cpu));
     Served {
         deployed,
         gpus: host.map_or(1, |host| host.tp).saturating_mul(wanted.pp).saturating_mul(wanted.dp),
