@@ -12,6 +12,8 @@
 //!
 //! Nothing is fitted here. The same runs make the table from which bands come ([`blis_intervals`]), and show what share of the
 //! measurements lies within them. What cannot be simulated is told with the reason.
+//!
+//! Beside folders, recorded traces ([`trace`]) and logs of steps ([`step_log`]) are points.
 
 mod assess;
 mod bands;
@@ -21,6 +23,7 @@ mod errors;
 mod experiments;
 mod folder;
 mod load;
+mod own;
 mod point;
 mod recordings;
 mod silicon;
@@ -30,6 +33,7 @@ pub use assess::{Assessed, Extras, Sample, assess};
 pub use coverage::{Coverage, coverage_rows};
 pub use errors::{Dimension, ErrorRow, Errors, error_rows};
 pub use folder::{Selection, read};
+pub use own::{STEP_COLUMNS, step_log, trace};
 pub use point::{
     ALL, Load, Measurement, Measurements, Metric, Point, RecordedRequest, Server, Stage, Stages, TimedStep,
 };

@@ -48,6 +48,10 @@ pub(crate) fn arriving(load: &Load, seed: i64) -> Option<Arriving> {
             };
             Some(Arriving { workload: Workload::new(move || workload.stream()), ends: Vec::new() })
         }
+        Load::Trace { trace, ends } => {
+            let trace = Arc::clone(trace);
+            Some(Arriving { workload: Workload::new(move || trace.stream(seed)), ends: ends.clone() })
+        }
         Load::Steps(_) => None,
     }
 }

@@ -1,7 +1,10 @@
 //! A measured run: the server, its load and what was measured.
 
 use blis_config::RunOptions;
+use blis_kernel::Tick;
+use blis_workload::Trace;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The part of a run that is the whole of it.
 pub const ALL: &str = "all";
@@ -79,7 +82,7 @@ impl Server {
         RunOptions {
             model: Some(self.model.to_lowercase()),
             model_config_folder: self.config.clone().or_else(|| base.model_config_folder.clone()),
-            hardware: Some(self.gpu.clone()),
+            hardware: Some(self.gpu.clone()).filter(|gpu| !gpu.is_empty()).or_else(|| base.hardware.clone()),
             tp: self.tp.or(base.tp),
             pp: self.pp.or(base.pp),
             engine: self.engine.clone().or_else(|| base.engine.clone()),
@@ -118,6 +121,13 @@ pub enum Load {
         prompt_tokens: (i64, i64),
         /// Least and most tokens of an answer.
         output_tokens: (i64, i64),
+    },
+    /// A recorded trace.
+    Trace {
+        /// Its rows, which arrive as they were sent.
+        trace: Arc<Trace>,
+        /// Where one part of it ends and the next begins.
+        ends: Vec<Tick>,
     },
     /// Single steps.
     Steps(Vec<TimedStep>),

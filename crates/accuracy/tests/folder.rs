@@ -8,6 +8,7 @@ use blis_config::RunOptions;
 use blis_policy::Registry;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -228,4 +229,46 @@ fn everything_that_is_wrong_is_told_with_its_place() {
     assert!(
         read(&empty, &Selection::default()).expect_err("empty")[0].to_string().contains("no measurements")
     );
+}
+
+#[test]
+fn a_trace_of_ones_own_is_a_point_in_parts_and_is_simulated_at_its_times() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own");
+    fs::create_dir_all(&path).expect("a folder of this test");
+    let (header, rows) = (path.join("t.yaml"), path.join("t.csv"));
+    fs::write(&header, "trace_version: 2\ntime_unit: us\nmode: real\nwarm_up_requests: 1\n").expect("a file");
+    let mut text = "request_id,input_tokens,output_tokens,arrival_time_us,send_time_us,first_chunk_time_us,\
+                    last_chunk_time_us,num_chunks,status\n"
+        .to_owned();
+    for id in 0..61 {
+        let sent = 1_700_000_000_000_000_i64 + id * 50_000;
+        let slow = if id == 0 { 900_000 } else { 30_000 + 1_000 * (id / 21) };
+        let (arrival, last) = (id * 50_000, sent + slow + 100_000);
+        writeln!(text, "{id},100,11,{arrival},{sent},{},{last},11,ok", sent + slow).expect("a text");
+    }
+    fs::write(&rows, text).expect("a file");
+    let server = blis_accuracy::Server {
+        model: "Qwen/Qwen3-14B".to_owned(),
+        gpu: "H100".to_owned(),
+        tp: Some(1),
+        ..Default::default()
+    };
+    let point = blis_accuracy::trace(&header, &rows, server.clone()).expect("a sound trace");
+    let value = |part: &str, metric| {
+        point.measured.iter().find(|m| m.part == part && m.metric == metric).map(|m| m.value)
+    };
+    assert_eq!(value("all", Metric::ItlMean), Some(10.0));
+    assert_eq!(
+        value("0", Metric::TtftMean),
+        Some(30.0),
+        "the request that warmed the server up does not count"
+    );
+    assert_eq!(value("3", Metric::TtftMean), None, "20 requests at least");
+    let all = assess(&[point], &RunOptions::default(), &Registry::built_in(), Extras::default());
+    let samples = all[0].result.as_ref().expect("simulated");
+    assert!(samples.iter().any(|sample| sample.part == "2" && sample.predicted > 1.0), "{samples:?}");
+
+    fs::write(&rows, "request_id,input_tokens,output_tokens,arrival_time_us\n0,100,11,0\n").expect("a file");
+    let problems = blis_accuracy::trace(&header, &rows, server).expect_err("no times");
+    assert!(problems[0].to_string().contains("no answered request"), "{problems:?}");
 }

@@ -17,6 +17,7 @@
 //! | [`plan_text`], [`plan_document`] | the answer of `blis plan`, for people and for programs |
 //! | [`html`] | `--report`: pages for a browser, and the blocks they are made of |
 //! | [`accuracy_text`], [`accuracy_document`], [`accuracy_csv`], [`accuracy_page`] | how far simulated runs are from measured ones |
+//! | [`fit_text`], [`fit_document`] | what `blis fit` found |
 //! | [`Shown`], [`experiments`] | experiments that were kept |
 //! | [`fields_table`], [`fields_document`], [`fields_csv`] | columns and rows of any kind |
 //! | [`profile_table`], [`profile_document`] | what a workload looks like, for people and for programs |
@@ -31,6 +32,7 @@ mod document;
 mod experiment;
 mod explanation;
 mod fields;
+mod fit;
 pub mod html;
 mod intervals;
 mod json;
@@ -55,6 +57,7 @@ pub use document::document;
 pub use experiment::{Shown, experiments, sort_rows};
 pub use explanation::explanation;
 pub use fields::{fields_csv, fields_document, fields_table};
+pub use fit::{fit_document, fit_text};
 pub use metrics_file::metrics_file;
 pub use plan::{Choice, Question, plan_document, plan_text, ranked};
 pub use profile::{profile_document, profile_table};

@@ -7,6 +7,7 @@ mod completion;
 mod compose;
 mod convert;
 mod explain;
+mod fit;
 mod full_loop;
 mod listing;
 mod mock;
@@ -30,7 +31,7 @@ use clap::Subcommand;
 use std::ffi::OsString;
 
 /// The names of all commands, for suggestions.
-pub(crate) const NAMES: [&str; 23] = [
+pub(crate) const NAMES: [&str; 24] = [
     "accuracy",
     "calibrate",
     "compare",
@@ -38,6 +39,7 @@ pub(crate) const NAMES: [&str; 23] = [
     "compose",
     "convert",
     "explain",
+    "fit",
     "hardware",
     "help",
     "loop",
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     Calibrate(Box<calibrate::CalibrateArgs>),
     /// Simulate a folder of measured runs, and tell how far off the figures are
     Accuracy(Box<accuracy::AccuracyArgs>),
+    /// Fit coefficients of a step-time model and of the host to measurements
+    Fit(Box<fit::FitArgs>),
     /// Serve an OpenAI-compatible API at the pace of a simulated cluster
     Mock(Box<mock::MockArgs>),
     /// Say how many instances meet an SLO, or what rate so many bear, and with which GPUs and settings it is cheapest
@@ -121,6 +125,7 @@ pub(crate) fn run(words: &[OsString], policies: &Registry) -> Result<(), Exit> {
         Command::Compare(args) => compare::run(*args, findings, words, around),
         Command::Calibrate(args) => calibrate::run(*args, findings, words),
         Command::Accuracy(args) => accuracy::run(*args, findings, policies),
+        Command::Fit(args) => fit::run(*args, findings, policies),
         Command::Mock(args) => mock::run(*args, findings, words, policies),
         Command::Observe(args) => observe::run(*args, findings, words),
         Command::Loop(args) => full_loop::run(*args, findings, words, policies),

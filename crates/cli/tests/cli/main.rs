@@ -9,6 +9,7 @@ mod command_line;
 mod compare;
 mod convert;
 mod decisions;
+mod fit;
 mod host;
 mod intervals;
 mod kept_results;
