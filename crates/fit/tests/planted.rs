@@ -14,7 +14,7 @@ const PLANTED: [(&str, f64); 3] =
     [("beta2", 1.1), ("front_end_us", 7_000.0), ("front_end_us_per_token", 9.0)];
 
 fn start() -> CoefficientSet {
-    CoefficientSet::described(Some(Backend::TrainedPhysics))
+    CoefficientSet::built_in(Some(Backend::TrainedPhysics))
 }
 
 fn with(values: &[(&str, f64)]) -> CoefficientSet {

@@ -188,7 +188,7 @@ pub(crate) fn run(args: FitArgs, mut findings: Findings, policies: &Registry) ->
     let has_host = names_host || base.engine.is_some() || measured.engine_as_measured;
     let start = match &flags.start {
         Some(path) => findings.try_all(started(path, &mut base)),
-        None => described(&mut base, has_host, &mut findings),
+        None => built_in(&mut base, has_host, &mut findings),
     };
     let words = |list: &[String]| list.iter().filter(|word| !word.is_empty()).cloned().collect();
     let selection = Selection {
@@ -275,7 +275,7 @@ fn started(path: &Path, base: &mut RunOptions) -> Result<CoefficientSet, Vec<Dia
     let text = fs::read_to_string(path)
         .map_err(|error| vec![Diagnostic::new(format!("--start: cannot read {shown}: {error}"))])?;
     let mut set = CoefficientSet::read(&text, &shown)?;
-    let known = CoefficientSet::described(set.latency_model);
+    let known = CoefficientSet::built_in(set.latency_model);
     for own in known.coefficients {
         let is_host = HOST.iter().any(|known| known.name == own.name);
         if set.coefficient(&own.name).is_none() && (!is_host || set.has_host()) {
@@ -295,7 +295,7 @@ fn started(path: &Path, base: &mut RunOptions) -> Result<CoefficientSet, Vec<Dia
 }
 
 /// The built-in set of the step-time model. `auto` cannot be fitted: it is two models.
-fn described(base: &mut RunOptions, has_host: bool, findings: &mut Findings) -> Option<CoefficientSet> {
+fn built_in(base: &mut RunOptions, has_host: bool, findings: &mut Findings) -> Option<CoefficientSet> {
     let name = base.latency_model.get_or_insert_with(|| Backend::Profiled.name().to_owned());
     let Some(backend) = Backend::ALL.into_iter().find(|known| known.name() == *name) else {
         let known = Backend::ALL.map(Backend::name);
@@ -303,7 +303,7 @@ fn described(base: &mut RunOptions, has_host: bool, findings: &mut Findings) -> 
         findings.add(Diagnostic { message: format!("--latency-model: {}", problem.message), ..problem });
         return None;
     };
-    let mut set = CoefficientSet::described(Some(backend));
+    let mut set = CoefficientSet::built_in(Some(backend));
     // Whole steps hold the host already, unless it is asked for.
     if !has_host && backend != Backend::Profiled {
         set.coefficients.retain(|own| HOST.iter().all(|known| known.name != own.name));

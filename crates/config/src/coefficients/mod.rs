@@ -4,11 +4,13 @@
 //! A set may say any of the coefficients of its step-time model ([`parameters`]) and of the host ([`HOST`]); what it does not say
 //! is as built in.
 
+mod embedded;
 mod file;
 mod known;
 #[cfg(test)]
 mod tests;
 
+pub use embedded::embedded;
 pub use known::{HOST, Parameter, parameters};
 
 use crate::diagnostic::Diagnostic;
@@ -115,9 +117,8 @@ pub struct Achieved {
 }
 
 impl CoefficientSet {
-    /// The set that says all coefficients of a model and of the host as they are described, without any fit.
-    /// `None` = the host's only.
-    pub fn described(latency_model: Option<Backend>) -> Self {
+    /// The set that says all coefficients of a model and of the host as they are built in. `None` = the host's only.
+    pub fn built_in(latency_model: Option<Backend>) -> Self {
         let coefficients = latency_model
             .map(parameters)
             .unwrap_or_default()
@@ -125,7 +126,7 @@ impl CoefficientSet {
             .chain(HOST)
             .map(|parameter| Coefficient {
                 name: parameter.name.to_owned(),
-                value: parameter.default,
+                value: embedded::value(latency_model, parameter.name).unwrap_or(parameter.default),
                 lower: parameter.lower,
                 upper: parameter.upper,
                 sd: None,
@@ -202,11 +203,11 @@ impl CoefficientSet {
         Coefficients { alpha: overlaid(&defaults.alpha, "alpha"), beta: overlaid(&defaults.beta, "beta") }
     }
 
-    /// What of the profiled model it changes.
+    /// What of the profiled model it changes; what it does not say is as built in.
     pub fn tuning(&self) -> Tuning {
         let mut tuning = Tuning::default();
         for (name, place) in known::places(&mut tuning) {
-            if let Some(value) = self.get(name) {
+            if let Some(value) = self.get(name).or_else(|| embedded::value(Some(Backend::Profiled), name)) {
                 *place = value;
             }
         }

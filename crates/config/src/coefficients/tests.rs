@@ -1,9 +1,8 @@
-use super::{CoefficientSet, Covariance};
-use blis_latency::profiled::Tuning;
+use super::{CoefficientSet, Covariance, embedded};
 use blis_latency::{Backend, Coefficients};
 
 fn set() -> CoefficientSet {
-    let mut set = CoefficientSet::described(Some(Backend::Profiled));
+    let mut set = CoefficientSet::built_in(Some(Backend::Profiled));
     set.covariance = Covariance {
         of: vec!["gemm".to_owned(), "front_end_us".to_owned()],
         matrix: vec![vec![1e-4, 0.25], vec![0.25, 62_500.0]],
@@ -19,10 +18,10 @@ fn a_set_that_is_written_is_read_again() {
 }
 
 #[test]
-fn what_is_described_is_what_is_built_in() {
-    assert_eq!(set().tuning(), Tuning::default());
+fn the_built_in_sets_say_every_coefficient() {
+    assert_eq!(set().tuning(), CoefficientSet::default().tuning());
     for backend in Backend::ALL {
-        let set = CoefficientSet::described(Some(backend));
+        let set = CoefficientSet::built_in(Some(backend));
         let none = Coefficients::default();
         let names: Vec<&str> = set.coefficients.iter().map(|own| own.name.as_str()).collect();
         assert!(set.has_host() && names.len() > 6, "{backend}: {names:?}");
@@ -70,4 +69,15 @@ fn everything_that_is_wrong_with_a_file_is_told_with_its_place() {
     }
     let wrong = CoefficientSet::read("{\"version\": 1, \"coefficients\": [], \"beta\": 3}", "c.json");
     assert!(wrong.unwrap_err()[0].to_string().contains("beta"));
+}
+
+#[test]
+fn what_is_embedded_was_fitted_and_has_a_covariance_to_draw_from() {
+    let set = embedded(Backend::Profiled).expect("there is one");
+    assert_eq!(set.latency_model, Some(Backend::Profiled));
+    assert!(set.covariance.of.iter().any(|name| name == "front_end_us"), "{:?}", set.covariance.of);
+    assert!(set.covariance.matrix.iter().enumerate().all(|(i, row)| row[i] > 0.0));
+    assert!(set.errors.iter().all(|row| row.cross_validated.is_some()) && !set.provenance.points.is_empty());
+    let text = set.to_json();
+    assert!(!text.contains("/work") && !text.contains("/tmp"), "no paths of a machine");
 }

@@ -4,7 +4,7 @@ use super::check::{Check, Source};
 use super::coefficients::{disagree, of_model};
 use super::model::{Context, Host, Wanted};
 use crate::catalogue::kernels;
-use crate::coefficients::CoefficientSet;
+use crate::coefficients::{CoefficientSet, embedded};
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
 use blis_kernel::Semantics;
@@ -288,7 +288,9 @@ fn profiled(
     // What a request costs outside of steps is the server's doing, whatever steps take.
     let known = context.catalogue.trained_physics_coefficients().alpha;
     let alpha = context.overheads.unwrap_or(&known);
-    let set = of_model(context.coefficients, blis_latency::Backend::Profiled);
+    let known = blis_latency::Backend::Profiled;
+    let fitted = embedded(known).filter(|_| context.semantics != Semantics::REFERENCE);
+    let set = of_model(context.coefficients, known).or(fitted);
     let tuning = set.map_or_else(Tuning::default, CoefficientSet::tuning);
     let composed =
         Profiled::compose(&config.shape, gpu, deployment, KvFormat::Bf16, &tables, alpha, &tuning)?;

@@ -4,12 +4,12 @@
 
 use super::check::{Check, Source};
 use super::engine::Release;
-use crate::coefficients::{CoefficientSet, HOST};
+use crate::coefficients::{CoefficientSet, HOST, embedded};
 use crate::diagnostic::Diagnostic;
 use crate::options::{HostOptions, RunOptions};
 use blis_engine::HostConfig;
 use blis_kernel::Semantics;
-use blis_latency::HostTimes;
+use blis_latency::{Backend, HostTimes};
 
 /// Largest batch that may have a CUDA graph.
 const MOST_CAPTURED: i64 = 1 << 16;
@@ -18,9 +18,11 @@ const MOST_WORKERS: i64 = 1 << 16;
 /// Longest time of a single thing that the CPU does, µs.
 const LONGEST_US: f64 = 3.6e9;
 
-/// What a coefficient of the host is where nobody says otherwise; its name in coefficient sets is the setting's.
-fn default_of(setting: &str) -> f64 {
-    HOST.iter().find(|known| known.name == setting).map_or(0.0, |known| known.default)
+/// What a coefficient of the host is where nobody says otherwise.
+fn default_of(name: &str) -> f64 {
+    let fitted = embedded(Backend::Profiled).and_then(|set| set.get(name));
+    let described = || HOST.iter().find(|known| known.name == name).map(|known| known.default);
+    fitted.or_else(described).unwrap_or_default()
 }
 
 /// The CPU side.
