@@ -222,7 +222,7 @@ fn steps_of(steps: &[TimedStep], latency: &dyn LatencyModel) -> Result<Vec<Sampl
     Ok(steps.iter().map(sample).collect())
 }
 
-/// The step with its tokens spread evenly over its requests.
+/// The step with its tokens spread evenly over its requests, but for the longest context where that is known.
 fn predicted_ms(step: &TimedStep, latency: &dyn LatencyModel) -> f64 {
     let share = |total: u64, parts: u32, n: u32| {
         let (parts, n) = (u64::from(parts), u64::from(n));
@@ -238,10 +238,12 @@ fn predicted_ms(step: &TimedStep, latency: &dyn LatencyModel) -> f64 {
         .collect();
     let contexts: Vec<u64> =
         (0..step.decodes).map(|n| share(step.decode_context_tokens, step.decodes, n)).collect();
+    let even = || step.decode_context_tokens.div_ceil(u64::from(step.decodes.max(1)));
     let batch = Batch {
         prefills: &prefills,
         decodes: u64::from(step.decodes),
         decode_context_tokens: step.decode_context_tokens,
+        longest_decode_context: step.longest_decode_context.unwrap_or_else(even),
         decode_contexts: if latency.wants_decode_contexts() { &contexts } else { &[] },
         others: 0,
     };

@@ -58,6 +58,7 @@ pub(crate) fn server(row: Row<'_>, folder: &Folder<'_>, problems: &mut Vec<Diagn
         max_model_len: row.count("max_model_len", problems),
         block_tokens: row.count("block_size", problems),
         kv_blocks: row.count("kv_blocks_gpu", problems),
+        kv_cache_dtype: None,
         gpu_memory_utilization: row.real("gpu_mem_util", problems),
     }
 }

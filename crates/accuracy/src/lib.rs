@@ -18,6 +18,7 @@
 mod assess;
 mod bands;
 mod cells;
+mod contexts;
 mod coverage;
 mod errors;
 mod experiments;

@@ -144,6 +144,7 @@ fn step(row: Row<'_>, problems: &mut Vec<Diagnostic>) -> Option<TimedStep> {
         prefill_context_tokens: count(prefill_context) as u64,
         decodes: count(decodes) as u32,
         decode_context_tokens: count(decode_context) as u64,
+        longest_decode_context: None,
         measured_ms: 0.0,
     };
     let measured_ms = row.real(took, problems).unwrap_or_default();

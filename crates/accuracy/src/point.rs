@@ -66,6 +66,8 @@ pub struct Server {
     pub block_tokens: Option<i64>,
     /// KV blocks, where they were recorded.
     pub kv_blocks: Option<i64>,
+    /// How its KV cache holds elements, as `--kv-cache-dtype` takes it.
+    pub kv_cache_dtype: Option<String>,
     /// Share of GPU memory that it may use.
     pub gpu_memory_utilization: Option<f64>,
 }
@@ -93,6 +95,7 @@ impl Server {
             max_model_len: self.max_model_len.or(base.max_model_len),
             block_size_in_tokens: self.block_tokens.or(base.block_size_in_tokens),
             total_kv_blocks: self.kv_blocks.or(base.total_kv_blocks),
+            kv_cache_dtype: self.kv_cache_dtype.clone().or_else(|| base.kv_cache_dtype.clone()),
             gpu_memory_utilization: self.gpu_memory_utilization.or(base.gpu_memory_utilization),
             ..base.clone()
         }
@@ -179,6 +182,8 @@ pub struct TimedStep {
     pub decodes: u32,
     /// Tokens that they had in the KV cache before.
     pub decode_context_tokens: u64,
+    /// The largest share of one request in those, where it is known.
+    pub longest_decode_context: Option<u64>,
     /// What it took, ms.
     pub measured_ms: f64,
 }

@@ -62,6 +62,7 @@ fn point(row: Row<'_>, folder: &Folder<'_>, problems: &mut Vec<Diagnostic>) -> O
         max_model_len: row.count("max_model_len", problems),
         block_tokens: row.count("block_size", problems),
         kv_blocks: None,
+        kv_cache_dtype: Some(row.text("kv_dtype").to_owned()).filter(|name| !name.is_empty()),
         gpu_memory_utilization: row.real("gpu_memory_utilization", problems),
     };
     let load = Load::ClosedLoop {

@@ -1,6 +1,7 @@
 //! Single steps with their batches: `steps/*.csv.gz`.
 
 use crate::cells::{Row, Table};
+use crate::contexts::find_longest_contexts;
 use crate::experiments;
 use crate::folder::Folder;
 use crate::point::{ALL, Load, Point, Server, TimedStep};
@@ -84,6 +85,7 @@ fn scheduler_step(row: Row<'_>, problems: &mut Vec<Diagnostic>) -> Option<TimedS
         prefill_context_tokens: 0,
         decodes: decodes as u32,
         decode_context_tokens: tokens.max(0.0) as u64,
+        longest_decode_context: None,
         measured_ms,
     })
 }
@@ -112,6 +114,9 @@ pub(crate) fn forward_passes(folder: &Folder<'_>) -> Result<Vec<Point>, Vec<Diag
         let step = forward_pass(row, &mut problems);
         runs.entry(row.text("run")).or_default().extend(step);
     }
+    for steps in runs.values_mut() {
+        find_longest_contexts(steps);
+    }
     let point = |row: Row<'_>, problems: &mut Vec<Diagnostic>| {
         let model = row.text("model");
         let server = Server {
@@ -125,6 +130,7 @@ pub(crate) fn forward_passes(folder: &Folder<'_>) -> Result<Vec<Point>, Vec<Diag
             max_num_seqs: row.count("max_num_seqs", problems),
             max_num_batched_tokens: row.count("max_num_batched_tokens", problems),
             block_tokens: row.count("block_size", problems),
+            kv_cache_dtype: Some(row.text("kv_cache_dtype").to_owned()).filter(|name| !name.is_empty()),
             ..Server::default()
         };
         Point {
@@ -150,6 +156,7 @@ fn forward_pass(row: Row<'_>, problems: &mut Vec<Diagnostic>) -> Option<TimedSte
         prefill_context_tokens: count("sum_prefill_kv_tokens"),
         decodes: count("num_decode_requests") as u32,
         decode_context_tokens: count("sum_decode_kv_tokens"),
+        longest_decode_context: None,
         measured_ms: 0.0,
     };
     let measured_ms = row.real("latency_ms", problems)?;

@@ -131,6 +131,7 @@ impl Reader<'_> {
             activation: self.text_of("hidden_act").to_owned(),
             tied_embeddings: self.fields.get("tie_word_embeddings") == Some(&Value::Bool(true)),
             bytes_per_param,
+            kv_bytes_per_element: 0.0,
             weight_bytes_per_param: precision.map_or(0.0, |precision| precision.bytes),
             fp8_weights: precision.map_or(fp8_type, |precision| precision.fp8),
         };

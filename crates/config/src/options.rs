@@ -78,6 +78,8 @@ pub struct RunOptions {
     pub total_kv_blocks: Option<i64>,
     /// Tokens per KV block; default 16.
     pub block_size_in_tokens: Option<i64>,
+    /// How the KV cache holds its elements: `auto` (as activations), `bf16` or `fp8`; default auto.
+    pub kv_cache_dtype: Option<String>,
     /// Share of GPU memory that the server may use; default 0.9.
     pub gpu_memory_utilization: Option<f64>,
     /// Blocks of the CPU tier; default 0 = none.

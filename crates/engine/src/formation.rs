@@ -171,6 +171,7 @@ impl Instance {
             prefills: &self.scratch_prefills,
             decodes,
             decode_context_tokens,
+            longest_decode_context: self.scratch_longest,
             decode_contexts: &self.scratch_contexts,
             others: 0,
         }
@@ -199,6 +200,15 @@ impl Instance {
             if request.scheduled > 0 {
                 decodes += 1;
                 context += request.progress;
+            }
+        }
+        if self.wants_longest_decode_context {
+            self.scratch_longest = self.longest_in_lockstep();
+            for &slot in &self.alone {
+                let request = &self.requests[slot as usize];
+                if request.scheduled > 0 {
+                    self.scratch_longest = self.scratch_longest.max(request.progress);
+                }
             }
         }
         self.scratch_contexts.clear();

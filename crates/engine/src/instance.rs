@@ -105,6 +105,7 @@ pub struct Instance {
     pub(crate) token_processing: Tick,
     pub(crate) post_decode: Tick,
     pub(crate) wants_decode_contexts: bool,
+    pub(crate) wants_longest_decode_context: bool,
     /// Whether a chain of tiers lies below the GPU.
     pub(crate) has_chain: bool,
     /// Whether there is that, there are adapters or a journal: what a step without any of them need not look at.
@@ -167,6 +168,7 @@ pub struct Instance {
     pub(crate) journal: Option<Vec<Happening>>,
     pub(crate) scratch_prefills: Vec<Prefill>,
     pub(crate) scratch_contexts: Vec<u64>,
+    pub(crate) scratch_longest: u64,
     pub(crate) scratch_slots: Vec<u32>,
 }
 
@@ -182,6 +184,7 @@ impl Instance {
             token_processing: latency.output_token_processing_time(),
             post_decode: latency.post_decode_overhead(),
             wants_decode_contexts: latency.wants_decode_contexts(),
+            wants_longest_decode_context: latency.wants_longest_decode_context(),
             has_chain: config.offload.is_some(),
             has_extras: config.offload.is_some() || config.adapters.is_some(),
             fetching: Fetching::default(),
@@ -221,6 +224,7 @@ impl Instance {
             journal: None,
             scratch_prefills: Vec::new(),
             scratch_contexts: Vec::new(),
+            scratch_longest: 0,
             scratch_slots: Vec::new(),
         }
     }

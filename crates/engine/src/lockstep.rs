@@ -18,6 +18,10 @@ pub(crate) struct Lockstep {
     pub(crate) members: u64,
     /// Sum of their progress.
     pub(crate) context_tokens: u64,
+    /// The largest progress of any of them; unless [`Self::has_lost_longest`].
+    longest: u64,
+    /// The member with the largest progress has left, and the next one was not looked for yet.
+    has_lost_longest: bool,
     /// Steps formed.
     pub(crate) formed: u64,
     /// `formed` modulo the block size.
@@ -50,6 +54,8 @@ impl Lockstep {
             block_tokens,
             members: 0,
             context_tokens: 0,
+            longest: 0,
+            has_lost_longest: false,
             formed: 0,
             cycle: 0,
             settled: 0,
@@ -117,6 +123,7 @@ impl Lockstep {
         self.last_end = end;
         self.log.push_back(itl);
         self.context_tokens += self.members;
+        self.longest += 1;
         self.members
     }
 
@@ -154,6 +161,18 @@ impl Instance {
         }
     }
 
+    /// The largest progress of any member; 0 without members.
+    pub(crate) fn longest_in_lockstep(&mut self) -> u64 {
+        if std::mem::take(&mut self.lockstep.has_lost_longest) {
+            let members = self
+                .batch
+                .iter()
+                .filter(|&&slot| matches!(self.requests[slot as usize].pace, Pace::Lockstep { .. }));
+            self.lockstep.longest = members.map(|&slot| self.progress(slot)).max().unwrap_or(0);
+        }
+        if self.lockstep.members == 0 { 0 } else { self.lockstep.longest }
+    }
+
     /// The request has its first token and decodes from the next step on.
     pub(crate) fn lockstep_join(&mut self, slot: u32) {
         let lockstep = &mut self.lockstep;
@@ -163,6 +182,10 @@ impl Instance {
         lockstep.finishes.push(Reverse((finish, SlotRef { slot, generation: request.generation })));
         lockstep.members += 1;
         lockstep.context_tokens += request.progress;
+        if lockstep.members == 1 {
+            (lockstep.longest, lockstep.has_lost_longest) = (0, false);
+        }
+        lockstep.longest = lockstep.longest.max(request.progress);
         lockstep.last_sequence = lockstep.last_sequence.max(request.batch_sequence);
         request.pace = Pace::Lockstep {
             joined_step: lockstep.settled,
@@ -236,6 +259,7 @@ impl Instance {
         let progress = self.progress(slot);
         self.lockstep.members -= 1;
         self.lockstep.context_tokens -= progress;
+        self.lockstep.has_lost_longest |= progress == self.lockstep.longest;
         let request = &mut self.requests[slot as usize];
         request.progress = progress;
         request.pace = Pace::Prefill;

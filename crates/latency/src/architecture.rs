@@ -48,8 +48,10 @@ pub struct ModelArchitecture {
     pub activation: String,
     /// Whether input and output embedding are one matrix.
     pub tied_embeddings: bool,
-    /// Bytes per element of activations and KV cache.
+    /// Bytes per element of activations, and of the KV cache unless [`Self::kv_bytes_per_element`].
     pub bytes_per_param: f64,
+    /// Bytes per element of the KV cache, where it holds another type than activations have; 0 = as those.
+    pub kv_bytes_per_element: f64,
     /// Bytes per weight of a quantised model; 0 = not quantised.
     pub weight_bytes_per_param: f64,
     /// Whether the weights are FP8, as opposed to another one-byte type.
@@ -99,6 +101,11 @@ impl ModelArchitecture {
     /// Width of a dense layer's feed-forward network with the default filled in.
     pub fn effective_dense_intermediate(&self) -> u32 {
         or(self.dense_intermediate, self.intermediate)
+    }
+
+    /// Bytes per element of the KV cache with the default filled in.
+    pub fn effective_kv_bytes(&self) -> f64 {
+        if self.kv_bytes_per_element == 0.0 { self.bytes_per_param } else { self.kv_bytes_per_element }
     }
 
     /// Bytes per weight with the default filled in.

@@ -86,6 +86,10 @@ impl LatencyModel for Hosted {
         self.model.wants_decode_contexts()
     }
 
+    fn wants_longest_decode_context(&self) -> bool {
+        self.model.wants_longest_decode_context()
+    }
+
     /// With several stages, the CPU works on one batch while the GPUs work on the others.
     fn pipeline(&self) -> Option<&Pipeline> {
         self.model.pipeline()

@@ -183,7 +183,7 @@ pub fn kv_bytes_per_token(model: &ModelArchitecture, tp: u32) -> Result<f64, KvC
     let layers = f64::from(model.layers);
     if model.is_mla() {
         let latent = f64::from(model.kv_lora_rank) + f64::from(model.qk_rope_head_dim);
-        return Ok(layers * latent * model.bytes_per_param);
+        return Ok(layers * latent * model.effective_kv_bytes());
     }
     if model.head_dim == 0 {
         divisible("hidden size", model.hidden, "attention heads", model.heads)?;
@@ -193,7 +193,7 @@ pub fn kv_bytes_per_token(model: &ModelArchitecture, tp: u32) -> Result<f64, KvC
         divisible("KV heads", kv_heads, "TP", tp)?;
     }
     let head_dim = f64::from(model.effective_head_dim());
-    Ok(layers * 2.0 * head_dim * f64::from(kv_heads) * model.bytes_per_param / f64::from(tp))
+    Ok(layers * 2.0 * head_dim * f64::from(kv_heads) * model.effective_kv_bytes() / f64::from(tp))
 }
 
 /// KV blocks of one instance.

@@ -24,6 +24,8 @@ pub struct Batch<'a> {
     pub decodes: u64,
     /// Sum over the decoding requests of the tokens in their KV caches.
     pub decode_context_tokens: u64,
+    /// The largest term of that sum; 0 unless [`LatencyModel::wants_longest_decode_context`].
+    pub longest_decode_context: u64,
     /// The terms of that sum in batch order; empty unless [`LatencyModel::wants_decode_contexts`].
     pub decode_contexts: &'a [u64],
     /// Scheduled requests that are neither in prefill nor produce output; they only count in the batch size.
@@ -61,6 +63,11 @@ pub trait LatencyModel: Debug + Send + Sync {
     /// Whether [`Self::step_time`] reads [`Batch::decode_contexts`]. Models whose decode term is linear in the
     /// number of decodes and the sum of their contexts need not, and their steps cost O(1).
     fn wants_decode_contexts(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Self::step_time`] reads [`Batch::longest_decode_context`].
+    fn wants_longest_decode_context(&self) -> bool {
         false
     }
 

@@ -130,6 +130,10 @@ impl LatencyModel for Pipeline {
         self.stages.iter().any(|stage| stage.wants_decode_contexts())
     }
 
+    fn wants_longest_decode_context(&self) -> bool {
+        self.stages.iter().any(|stage| stage.wants_longest_decode_context())
+    }
+
     fn covers_host(&self) -> bool {
         self.last().covers_host()
     }

@@ -69,6 +69,9 @@ pub(crate) struct LatencyFlags {
     /// [default: built in]
     #[arg(long, value_name = "DIR")]
     perf_db: Option<PathBuf>,
+    /// How the KV cache holds its elements: auto (as activations), bf16 or fp8 [default: auto]
+    #[arg(long, value_name = "NAME")]
+    kv_cache_dtype: Option<String>,
     /// JSON file with coefficients of the step-time model and of the host, as `blis fit` writes it; it chooses the step-time
     /// model where --latency-model is not given [default: built in]
     #[arg(long, value_name = "FILE")]
@@ -92,6 +95,7 @@ impl LatencyFlags {
         let roofline = findings.value("--roofline", self.roofline) == Some(true);
         options.latency_model = text(self.latency_model).or_else(|| roofline.then(|| "roofline".to_owned()));
         options.perf_db = self.perf_db;
+        options.kv_cache_dtype = text(self.kv_cache_dtype);
         options.coefficients = self.coefficients.filter(|path| !path.as_os_str().is_empty());
         options.alpha_coeffs = joined("--alpha-coeffs", self.alpha_coeffs, findings);
         options.beta_coeffs = joined("--beta-coeffs", self.beta_coeffs, findings);

@@ -60,6 +60,7 @@ fn help_shows_the_documented_flags_and_no_others() {
         "admission-policy",
         "admission-latency",
         "perf-db",
+        "kv-cache-dtype",
         "coefficients",
         "policy-config",
         "epp-config",

@@ -145,6 +145,7 @@ pub(super) fn model_configs() -> impl Iterator<Item = (String, ModelConfig)> {
             activation: row.activation,
             tied_embeddings: row.tied_embeddings,
             bytes_per_param: row.bytes_per_param,
+            kv_bytes_per_element: 0.0,
             weight_bytes_per_param: row.weight_bytes_per_param,
             fp8_weights: row.fp8_weights,
         };

@@ -4,6 +4,7 @@ use crate::diagnostic::Diagnostic;
 use blis_latency::profiled::KernelTables;
 use flate2::read::ZlibDecoder;
 use std::io::Read;
+use std::sync::{Arc, OnceLock};
 
 /// Most bytes of a GPU's tables once they are unpacked; more is damage.
 const MAX_BYTES: u64 = 1 << 28;
@@ -30,10 +31,13 @@ pub fn file_name(gpu: &str) -> String {
     format!("{}.kern", known.unwrap_or_else(|| gpu.to_lowercase()))
 }
 
-/// The built-in tables of a GPU.
-pub(super) fn embedded(gpu: &str) -> Option<KernelTables> {
-    let (.., bytes) = TABLES.iter().find(|(gpus, ..)| gpus.contains(&gpu))?;
-    Some(unpacked(bytes, "embedded tables").unwrap_or_else(|problem| panic!("{problem}")))
+/// The built-in tables of a GPU, unpacked once.
+pub(super) fn embedded(gpu: &str) -> Option<Arc<KernelTables>> {
+    static UNPACKED: [OnceLock<Arc<KernelTables>>; TABLES.len()] = [const { OnceLock::new() }; TABLES.len()];
+    let place = TABLES.iter().position(|(gpus, ..)| gpus.contains(&gpu))?;
+    let (.., bytes) = TABLES[place];
+    let unpacked = || unpacked(bytes, "embedded tables").unwrap_or_else(|problem| panic!("{problem}"));
+    Some(Arc::clone(UNPACKED[place].get_or_init(|| Arc::new(unpacked()))))
 }
 
 /// Reads a file of tables.

@@ -22,6 +22,7 @@ use crate::model_shape;
 use blis_latency::profiled::KernelTables;
 use blis_latency::{Coefficients, GpuSpec, ModelArchitecture};
 use defaults_file::Defaults;
+use std::sync::Arc;
 
 /// The built-in knowledge with a user's files laid over it.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +30,7 @@ pub struct Catalogue {
     defaults: Defaults,
     gpus: Vec<GpuSpec>,
     model_config: Option<ModelConfig>,
-    kernel_tables: Vec<(String, KernelTables)>,
+    kernel_tables: Vec<(String, Arc<KernelTables>)>,
 }
 
 impl Catalogue {
@@ -102,15 +103,15 @@ impl Catalogue {
     }
 
     /// The measured operators of a GPU, where there are any.
-    pub fn kernel_tables(&self, gpu: &str) -> Option<KernelTables> {
+    pub fn kernel_tables(&self, gpu: &str) -> Option<Arc<KernelTables>> {
         let own = self.kernel_tables.iter().find(|(name, _)| name == gpu);
-        own.map(|(_, tables)| tables.clone()).or_else(|| kernels::embedded(gpu))
+        own.map(|(_, tables)| Arc::clone(tables)).or_else(|| kernels::embedded(gpu))
     }
 
     /// Takes these tables for a GPU in place of the built-in ones.
     #[must_use]
     pub fn with_kernel_tables(mut self, gpu: &str, tables: KernelTables) -> Self {
-        self.kernel_tables.push((gpu.to_owned(), tables));
+        self.kernel_tables.push((gpu.to_owned(), Arc::new(tables)));
         self
     }
 

@@ -178,6 +178,12 @@ pub(super) fn latency(
             wanted.model
         ));
     }
+    if wanted.kv_format != KvFormat::default() && backend != Backend::Profiled {
+        check.warn(format!(
+            "--kv-cache-dtype counts for memory only: step times of {} know a KV cache of 16 bits",
+            backend.name()
+        ));
+    }
     if wanted.pp > architecture.layers.max(1) {
         check.problem(Diagnostic::new(format!(
             "--pp is {}; {} has {} layers, and every stage needs one",
@@ -197,7 +203,7 @@ pub(super) fn latency(
     };
     let backend = match (backend, wanted.backend) {
         (Backend::Profiled, asked) => {
-            match profiled(check, context, host, &deployment, asked == Backend::Auto) {
+            match profiled(check, context, wanted, host, &deployment, asked == Backend::Auto) {
                 Ok(Some(model)) => {
                     meets_coefficients(check, context, wanted, Backend::Profiled);
                     let model = match wanted.pp {
@@ -270,6 +276,7 @@ fn meets_coefficients(check: &mut Check, context: &Context<'_>, wanted: &Wanted,
 fn profiled(
     check: &mut Check,
     context: &Context<'_>,
+    wanted: &Wanted,
     host: &Host,
     deployment: &Deployment,
     is_auto: bool,
@@ -293,7 +300,7 @@ fn profiled(
     let set = of_model(context.coefficients, known).or(fitted);
     let tuning = set.map_or_else(Tuning::default, CoefficientSet::tuning);
     let composed =
-        Profiled::compose(&config.shape, gpu, deployment, KvFormat::Bf16, &tables, alpha, &tuning)?;
+        Profiled::compose(&config.shape, gpu, deployment, wanted.kv_format, &tables, alpha, &tuning)?;
     let name = if is_auto { "auto: profiled" } else { Profiled::NAME };
     check.note("latency-model", name, if is_auto { Source::Computed } else { Source::Given });
     check.note("kernel-tables", tables.source(), Source::Catalogue);

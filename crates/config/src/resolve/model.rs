@@ -18,6 +18,7 @@ use blis_kernel::Semantics;
 use blis_latency::context_length::limit_to_kv_cache;
 use blis_latency::kv_capacity::kv_bytes_per_token;
 use blis_latency::pipeline::stage_layers;
+use blis_latency::profiled::KvFormat;
 use blis_latency::{Blackbox, Coefficients, GpuSpec, Hosted, LatencyModel, MoeComm};
 use std::fmt::Display;
 use std::path::Path;
@@ -84,6 +85,7 @@ pub(super) struct Wanted {
     pub(super) moe_comm: Option<MoeComm>,
     pub(super) block_tokens: u32,
     pub(super) gpu_memory_utilization: f64,
+    pub(super) kv_format: KvFormat,
     gpu: Option<String>,
     tp: Option<u32>,
     total_kv_blocks: Option<u32>,
@@ -176,6 +178,7 @@ fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
         |share| share > 0.0 && share <= 1.0,
         "above 0 and at most 1",
     );
+    let kv_format = kv_format(check, context);
     let max_model_len = check.integer("max-model-len", options.max_model_len, 0, 0..=i64::MAX) as u64;
     let backend = backend?;
     let knows_layers =
@@ -211,9 +214,31 @@ fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
         moe_comm,
         block_tokens: context.block_tokens,
         gpu_memory_utilization,
+        kv_format,
         total_kv_blocks,
         max_model_len,
     })
+}
+
+/// How the KV cache holds its elements.
+fn kv_format(check: &mut Check, context: &Context<'_>) -> KvFormat {
+    let Some(name) = context.options.kv_cache_dtype.as_deref().filter(|name| !name.is_empty()) else {
+        return KvFormat::default();
+    };
+    let format = KvFormat::named(name);
+    if format.is_none() {
+        check.problem(Diagnostic::new(format!(
+            "--kv-cache-dtype is \"{name}\", must be auto, bf16 (bfloat16) or fp8 (fp8_e4m3, fp8_e5m2)"
+        )));
+    }
+    let format = format.unwrap_or_default();
+    if format != KvFormat::default() && context.semantics == Semantics::REFERENCE {
+        check.problem(Diagnostic::new(format!(
+            "--kv-cache-dtype {name} does not go with --compat inference-sim, whose KV cache has the model's type"
+        )));
+    }
+    check.note("kv-cache-dtype", name, Source::Given);
+    format
 }
 
 /// The GPU's figures; `None` when they are not known.
@@ -242,7 +267,11 @@ fn config(check: &mut Check, context: &Context<'_>, wanted: &Wanted) -> Option<M
     match find_model(context.catalogue, &search) {
         Ok(found) => {
             check.note("model-config", origin(&found.origin), Source::Catalogue);
-            Some(found.config)
+            let mut config = found.config;
+            if wanted.kv_format == KvFormat::Fp8 {
+                config.architecture.kv_bytes_per_element = wanted.kv_format.bytes();
+            }
+            Some(config)
         }
         Err(_) if wanted.backend == Backend::Blackbox => None,
         Err(problems) => {

@@ -64,7 +64,8 @@ impl LatencyModel for Fingerprint {
 
     fn step_time(&self, batch: &Batch<'_>) -> Tick {
         let prefills = batch.prefills.iter().flat_map(|p| [p.prompt_tokens, p.progress, p.new_tokens]);
-        let figures = [batch.decodes, batch.decode_context_tokens, batch.others];
+        let figures =
+            [batch.decodes, batch.decode_context_tokens, batch.longest_decode_context, batch.others];
         let hash = prefills
             .chain(figures)
             .chain(batch.decode_contexts.iter().copied())
@@ -73,6 +74,10 @@ impl LatencyModel for Fingerprint {
     }
 
     fn wants_decode_contexts(&self) -> bool {
+        self.wants_decode_contexts
+    }
+
+    fn wants_longest_decode_context(&self) -> bool {
         self.wants_decode_contexts
     }
 }

@@ -371,14 +371,17 @@ impl Naive<'_> {
                 contexts.push(request.progress as u64);
             }
         }
+        let latency = &self.scenario.latency;
+        let longest = contexts.iter().copied().max().filter(|_| latency.wants_longest_decode_context());
         let batch = Batch {
             prefills: &prefills,
             decodes: contexts.len() as u64,
             decode_context_tokens: contexts.iter().sum(),
-            decode_contexts: if self.scenario.latency.wants_decode_contexts() { &contexts } else { &[] },
+            longest_decode_context: longest.unwrap_or(0),
+            decode_contexts: if latency.wants_decode_contexts() { &contexts } else { &[] },
             others: 0,
         };
-        let base = self.scenario.latency.step_time(&batch).as_us();
+        let base = latency.step_time(&batch).as_us();
         let Some(adapters) = &self.adapters else { return base };
         let scheduled = self.batch.iter().filter(|&&r| self.requests[r].new_tokens > 0);
         let factor =

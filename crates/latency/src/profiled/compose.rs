@@ -9,6 +9,9 @@ const ACTIVATION: f64 = 2.0;
 /// Bytes of a logit, which is sampled from in 32 bits.
 const LOGIT: f64 = 4.0;
 
+/// Multiprocessors of the Blackwell GPUs that were measured.
+const MULTIPROCESSORS: u64 = 148;
+
 /// One part of a forward pass: its name and what it takes, µs, in all layers.
 pub(super) type Part = (&'static str, f64);
 
@@ -66,7 +69,7 @@ impl<'a> Pass<'a> {
         let reduce = self.operators.all_reduce(self.tp, tokens * hidden * ACTIVATION);
         let reduces = if self.dp > 1 { 2.0 * layers - moe_layers } else { 2.0 * layers };
         parts.push(("all-reduce", reduces * reduce));
-        let dense = self.mlp(tokens, f64::from(shape.dense_intermediate));
+        let dense = self.mlp(tokens, f64::from(shape.dense_intermediate) / f64::from(self.tp));
         parts.push(("dense MLP", (layers - moe_layers) * dense));
         if shape.moe_layers > 0 {
             parts.extend(self.mixture(tokens, all_tokens));
@@ -143,8 +146,9 @@ impl<'a> Pass<'a> {
         Some(("linear attention projections", f64::from(linear.layers) * (into + out + beside)))
     }
 
-    fn mlp(&mut self, tokens: f64, intermediate: f64) -> f64 {
-        let (shape, width) = (self.shape, intermediate / f64::from(self.tp));
+    /// A feed-forward network of so many columns on this GPU.
+    fn mlp(&mut self, tokens: f64, width: f64) -> f64 {
+        let shape = self.shape;
         if width <= 0.0 {
             return 0.0;
         }
@@ -156,8 +160,18 @@ impl<'a> Pass<'a> {
             + ops.linear(shape.dense_weights, tokens, hidden, width)
     }
 
+    /// Whether every GPU of a tensor-parallel group takes its share of the tokens through router and shared experts, as
+    /// vLLM does where experts are spread over several such groups.
+    fn shares_tokens(&self) -> bool {
+        self.dp > 1 && self.tp > 1 && self.expert_parallel
+    }
+
     fn mixture(&mut self, tokens: f64, all_tokens: f64) -> Vec<Part> {
         let shape = self.shape;
+        let tp = f64::from(self.tp);
+        let shares_tokens = self.shares_tokens();
+        let group_tokens = tokens;
+        let tokens = if shares_tokens { (tokens / tp).max(1.0) } else { tokens };
         let layers = f64::from(shape.moe_layers);
         let hidden = f64::from(shape.hidden);
         let gpus = self.tp * self.dp;
@@ -178,15 +192,18 @@ impl<'a> Pass<'a> {
         let mut exchanged = 0.0;
         if self.dp > 1 {
             let (to, back, bytes) = if self.moe_comm.is_all_to_all() {
-                let visits = tokens * f64::from(shape.experts_per_token);
+                let visits = group_tokens * f64::from(shape.experts_per_token);
                 ("alltoall", "alltoall", visits * hidden * ACTIVATION)
             } else {
                 ("all_gather", "reduce_scatter", all_tokens * hidden * ACTIVATION)
             };
-            exchanged =
-                ops.transfer(to, gpus, bytes).unwrap_or(0.0) + ops.transfer(back, gpus, bytes).unwrap_or(0.0);
+            exchanged = ops.met(to, gpus, bytes) + ops.met(back, gpus, bytes);
+            if shares_tokens {
+                exchanged += ops.met("all_gather", self.tp, group_tokens * hidden * ACTIVATION);
+            }
         }
-        let mut shared = self.mlp(tokens, f64::from(shape.shared_intermediate));
+        let width = f64::from(shape.shared_intermediate) / if shares_tokens { 1.0 } else { tp };
+        let mut shared = self.mlp(tokens, width);
         if shape.shared_intermediate > 0 {
             // Weighted, then added to what the routed experts give.
             shared += 2.0 * self.operators.small(3.0 * tokens * hidden * ACTIVATION);
@@ -249,6 +266,21 @@ impl<'a> Pass<'a> {
             }
         }
         sum + self.linear_attention("generation", batch)
+    }
+
+    /// What each token by which the longest context of a batch is above the mean adds, in all layers, by requests up to
+    /// `most`; empty where kernels share out long contexts.
+    ///
+    /// The kernels of Blackwell cut every context into as many parts as give all multiprocessors work if contexts are
+    /// alike; those that have the longest one's parts go on alone.
+    pub(super) fn longest(&self, most: u64) -> Vec<f64> {
+        if !self.operators.has_equal_splits() || self.shape.latent_attention.is_some() {
+            return Vec::new();
+        }
+        let heads = u64::from(self.kv_heads());
+        let bytes = 2.0 * f64::from(self.shape.head_dim) * self.kv.bytes();
+        let us = f64::from(self.shape.full_attention_layers()) * bytes / super::SPLIT_BYTES_PER_US;
+        (0..=most).map(|requests| us / (MULTIPROCESSORS / (requests.max(1) * heads)).max(1) as f64).collect()
     }
 
     fn linear_attention(&mut self, phase: &str, count: f64) -> f64 {

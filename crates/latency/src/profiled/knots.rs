@@ -18,28 +18,26 @@ fn knot(index: usize) -> u64 {
     (SUB + index % SUB) << octave
 }
 
-/// The knot in front of a number, and the share of the way to the next one.
+/// A number as a real one; far below 2^63, in one instruction.
 #[inline]
-fn place(x: f64) -> (usize, f64) {
-    // Signed: what a processor converts in one instruction.
-    let whole = (x as i64).max(0);
-    let shift = (whole as u64 | SUB).ilog2() - SUB_BITS;
-    let low = whole >> shift << shift;
-    let index = (i64::from(shift) << SUB_BITS) + (whole >> shift);
-    // 1/2^shift.
-    let per_width = f64::from_bits(u64::from(1023 - shift) << 52);
-    (index as usize, (x - low as f64) * per_width)
+pub(super) fn real(x: u64) -> f64 {
+    x as i64 as f64
 }
 
-/// [`place`] of a whole number, before the last of `count` knots.
+/// The knot in front of a number, and the share of the way to the next one: from [`SUB`] on, exponent and first fraction bits
+/// of the number, and the bits behind those.
 #[inline]
-fn place_whole(x: u64, count: usize) -> (usize, f64) {
-    let shift = (x | SUB).ilog2() - SUB_BITS;
-    let leading = x >> shift;
-    let index = ((u64::from(shift) << SUB_BITS) + leading) as usize;
-    let per_width = f64::from_bits(u64::from(1023 - shift) << 52);
-    let rest = (x - (leading << shift)) as i64;
-    if index + 1 < count { (index, rest as f64 * per_width) } else { beyond(x as f64, count) }
+fn place(x: f64) -> (usize, f64) {
+    const REST_BITS: u32 = f64::MANTISSA_DIGITS - 1 - SUB_BITS;
+    const PER_REST: f64 = 1.0 / (1_u64 << REST_BITS) as f64;
+    const FIRST: u64 = (1023 + SUB_BITS as u64) << SUB_BITS;
+    if x < SUB as f64 {
+        let whole = x.max(0.0) as i64;
+        return (whole as usize, x - whole as f64);
+    }
+    let bits = x.to_bits();
+    let index = (bits >> REST_BITS) - FIRST + SUB;
+    (index as usize, real(bits & ((1 << REST_BITS) - 1)) * PER_REST)
 }
 
 /// Times over one number. Beyond the last knot they go on as between the last two.
@@ -57,8 +55,14 @@ impl Line {
     #[inline]
     pub(super) fn at(&self, x: f64) -> f64 {
         let (index, share) = clamped(x, self.values.len());
-        let low = self.values[index];
-        low + (self.values[index + 1] - low) * share
+        let ends = &self.values[index..][..2];
+        ends[0] + (ends[1] - ends[0]) * share
+    }
+
+    /// [`Self::at`] for whole numbers.
+    #[inline]
+    pub(super) fn at_whole(&self, x: u64) -> f64 {
+        self.at(real(x))
     }
 
     pub(super) fn scaled(&self, factor: f64) -> Self {
@@ -66,47 +70,73 @@ impl Line {
     }
 }
 
+/// A place between two rows of a plane.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Row {
+    /// Its first cell.
+    start: usize,
+    /// The share of the way down.
+    down: f64,
+}
+
 /// Times over two numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plane {
     rows: usize,
     columns: usize,
-    values: Vec<f64>,
+    /// Between four knots: the time at the upper left one, what is added on the way right, on the way down, and on both.
+    cells: Vec<[f64; 4]>,
+    left: Line,
 }
 
 impl Plane {
     pub(super) fn new(last_row: u64, last_column: u64, mut time: impl FnMut(f64, f64) -> f64) -> Self {
         let columns: Vec<u64> = knots(last_column).collect();
-        let rows: Vec<u64> = knots(last_row).collect();
-        let values = rows
-            .iter()
-            .flat_map(|&row| columns.iter().map(move |&column| (row, column)))
-            .map(|(row, column)| time(row as f64, column as f64))
+        let rows: Vec<Vec<f64>> = knots(last_row)
+            .map(|row| columns.iter().map(|&column| time(row as f64, column as f64)).collect())
             .collect();
-        Self { rows: rows.len(), columns: columns.len(), values }
+        let cell = |(upper, lower): (&[f64], &[f64])| {
+            let (right, down) = (upper[1] - upper[0], lower[0] - upper[0]);
+            [upper[0], right, down, lower[1] - lower[0] - right]
+        };
+        let cells = rows.windows(2).flat_map(|pair| pair[0].windows(2).zip(pair[1].windows(2)).map(cell));
+        Self {
+            rows: rows.len(),
+            columns: columns.len(),
+            cells: cells.collect(),
+            left: Line { values: rows.iter().map(|row| row[0]).collect() },
+        }
+    }
+
+    /// The place of a row.
+    #[inline]
+    pub(super) fn row(&self, row: f64) -> Row {
+        let (index, down) = clamped(row, self.rows);
+        Row { start: index * (self.columns - 1), down }
     }
 
     #[inline]
-    pub(super) fn at(&self, row: f64, column: f64) -> f64 {
-        self.between(clamped(row, self.rows), clamped(column, self.columns))
+    pub(super) fn in_row(&self, row: Row, column: f64) -> f64 {
+        let (index, right) = clamped(column, self.columns);
+        let [at, more_right, more_down, more_both] = self.cells[row.start + index];
+        at + more_right * right + (more_down + more_both * right) * row.down
     }
 
-    /// [`Self::at`] for whole numbers.
+    /// The same for whole numbers.
     #[inline]
     pub(super) fn at_whole(&self, row: u64, column: u64) -> f64 {
-        self.between(place_whole(row, self.rows), place_whole(column, self.columns))
+        self.in_row(self.row(real(row)), real(column))
     }
 
+    /// What lies at 0 in every row.
     #[inline]
-    fn between(&self, (i, down): (usize, f64), (j, right): (usize, f64)) -> f64 {
-        let upper = &self.values[i * self.columns + j..][..self.columns + 2];
-        let (a, b, c, d) = (upper[0], upper[1], upper[self.columns], upper[self.columns + 1]);
-        let (low, high) = (a + (b - a) * right, c + (d - c) * right);
-        low + (high - low) * down
+    pub(super) fn at_left(&self, row: u64) -> f64 {
+        self.left.at_whole(row)
     }
 
     pub(super) fn scaled(&self, factor: f64) -> Self {
-        Self { values: self.values.iter().map(|value| value * factor).collect(), ..*self }
+        let cells = self.cells.iter().map(|cell| cell.map(|us| us * factor)).collect();
+        Self { cells, left: self.left.scaled(factor), ..*self }
     }
 }
 
@@ -150,9 +180,10 @@ mod tests {
         let plane = Plane::new(100, 50, |x, y| 1.0 + x * 2.0 + y * 3.0);
         for x in [0.0, 0.5, 7.9, 8.0, 63.25, 100.0, 4000.5] {
             assert!((line.at(x) - (3.0 + 2.0 * x)).abs() < 1e-6, "{x}");
-            assert!((plane.at(x, x / 2.0) - (1.0 + x * 3.5)).abs() < 1e-6, "{x}");
+            assert!((plane.in_row(plane.row(x), x / 2.0) - (1.0 + x * 3.5)).abs() < 1e-6, "{x}");
             let (row, column) = (x as u64, x as u64 / 3);
-            assert_eq!(plane.at_whole(row, column), plane.at(row as f64, column as f64));
+            assert_eq!(plane.at_whole(row, column), plane.in_row(plane.row(row as f64), column as f64));
+            assert!((plane.at_left(row) - plane.at_whole(row, 0)).abs() < 1e-9, "{row}");
         }
         assert!((line.scaled(0.5).at(10.0) - 11.5).abs() < 1e-9);
     }

@@ -1,7 +1,7 @@
 //! Step times composed from measured operators.
 //!
 //! ```text
-//! step = layers(T) + head(n) + generation(decodes, mean context) + context(chunks)
+//! step = layers(T) + head(n) + generation(decodes, mean context) + longest + context(chunks)
 //! context = c(1) + Σ (c(new tokens, cached tokens) − c(1))
 //! ```
 //!
@@ -10,6 +10,11 @@
 //! measured on the GPU, interpolated, or carried from the nearest measured one (`operators.rs`). Operators run one after the
 //! other. T up to 512 is padded to the sizes for which vLLM captures CUDA graphs. A chunk behind cached tokens takes what
 //! a prompt with as many scores takes, and at least a read of the cache; several chunks share one launch.
+//!
+//! `longest` is of Blackwell: kernels there cut all contexts of a batch into as many parts each, and those with the parts of the
+//! longest context go on while the others have nothing left to do. Data-parallel ranks run the graph of the rank with most tokens; where
+//! experts are spread over several tensor-parallel groups, each GPU takes its share of its group's tokens through router and
+//! shared experts, and the group gathers them again.
 //!
 //! All of it is worked out once, into grids (`knots.rs`) that a step reads. Times are those of kernels by themselves; three constants
 //! hold for all GPUs and models, for kernels too small to be in the tables ([`SMALL_KERNEL_US`],
@@ -20,6 +25,7 @@ mod compose;
 mod knots;
 mod operators;
 mod shape;
+mod step;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -32,13 +38,12 @@ pub use tuning::Tuning;
 
 use crate::architecture::{Deployment, GpuSpec};
 use crate::coefficients::PerRequest;
-use crate::model::{Batch, LatencyModel};
 use crate::pipeline::StageShare;
 use crate::problem::{Checks, CoefficientList, InvalidModel, Problem};
-use blis_kernel::Tick;
 use compose::Pass;
 use knots::{Line, Plane};
 use operators::Operators;
+use step::{Decodes, graph_size};
 
 /// Most tokens of a step that runs as a CUDA graph (vLLM's default).
 const LARGEST_GRAPH: usize = 512;
@@ -48,6 +53,9 @@ const LARGEST_GRAPH: usize = 512;
 pub const LINEAR_PIECE_US: f64 = 480.0;
 /// See [`LINEAR_PIECE_US`].
 pub const LINEAR_EAGER_US: f64 = 1250.0;
+/// What a multiprocessor of a Blackwell GPU reads of the cache while others have nothing left to do, bytes per µs. From recorded
+/// steps of Qwen3-32B on B300.
+pub const SPLIT_BYTES_PER_US: f64 = 150e3;
 /// Most tokens of a step, requests and tokens of a request up to which knots are laid; beyond, times go on in
 /// proportion.
 const MAX_STEP_TOKENS: u64 = 16_384;
@@ -61,13 +69,17 @@ pub struct Profiled {
     /// By tokens of the step, as CUDA graphs.
     graphs: Vec<f64>,
     layers: Line,
-    /// By requests of the step, up to [`MAX_REQUESTS`], then the line of them.
-    heads: Vec<f64>,
     head: Line,
+    /// Steps without prompts by their requests, up to [`MAX_REQUESTS`].
+    decodes: Vec<Decodes>,
+    /// Less that of one token.
     context: Plane,
     /// Context attention over one token.
     context_base: f64,
     generation: Plane,
+    /// What each token by which the longest context is above the mean adds, by requests of a rank; empty where kernels
+    /// share out such contexts.
+    longest: Vec<f64>,
     /// One over the data-parallel ranks.
     share_of_rank: f64,
     /// What a step with prompts takes at least, up to [`LARGEST_GRAPH`] tokens and above.
@@ -114,31 +126,38 @@ impl Profiled {
             checks.finish(Self::NAME)?;
         }
         let total = |parts: Vec<compose::Part>| parts.into_iter().map(|(_, us)| us).sum::<f64>();
-        let mut graphs: Vec<f64> = Vec::with_capacity(LARGEST_GRAPH + 1);
+        let ranks = deployment.dp as usize;
+        let mut graphs: Vec<f64> = Vec::with_capacity(LARGEST_GRAPH * ranks + 1);
         let mut captured = (0, 0.0);
-        for tokens in 0..=LARGEST_GRAPH {
-            let size = graph_size(tokens);
+        for tokens in 0..=LARGEST_GRAPH * ranks {
+            // Every rank runs the graph of the one with most tokens.
+            let size = graph_size(tokens.div_ceil(ranks)) * ranks;
             if size != captured.0 {
                 captured = (size, total(pass.per_token(size as f64)));
             }
             graphs.push(captured.1);
         }
-        let head = Line::new(MAX_REQUESTS, |requests| pass.per_request(requests));
-        let model = Self {
+        let context_base = pass.context(1.0, 0.0);
+        let context = Plane::new(MAX_STEP_TOKENS, MAX_CONTEXT, |new, past| {
+            pass.context(new.max(1.0), past) - context_base
+        });
+        let mut model = Self {
             overheads: PerRequest::new(alpha),
             graphs,
             layers: Line::new(MAX_STEP_TOKENS, |tokens| total(pass.per_token(tokens))),
-            heads: (0..=MAX_REQUESTS).map(|requests| head.at(requests as f64)).collect(),
-            head,
-            context_base: pass.context(1.0, 0.0),
-            context: Plane::new(MAX_STEP_TOKENS, MAX_CONTEXT, |new, past| pass.context(new.max(1.0), past)),
+            head: Line::new(MAX_REQUESTS, |requests| pass.per_request(requests)),
+            decodes: Vec::new(),
+            context_base,
+            context,
             generation: Plane::new(MAX_REQUESTS, MAX_CONTEXT, |batch, context| {
                 pass.generation(batch.max(1.0), context.max(1.0))
             }),
+            longest: pass.longest(MAX_REQUESTS),
             share_of_rank: 1.0 / f64::from(deployment.dp),
             launch: [pass.launch(true), pass.launch(false)],
             us_per_step: tuning.us_per_step,
         };
+        model.decodes = model.steps_without_prompts();
         let mut carried: Vec<(String, f64)> = pass.operators.carried.into_iter().collect();
         carried.sort_by(|a, b| b.1.total_cmp(&a.1));
         Ok(Composition { model, carried })
@@ -165,88 +184,21 @@ impl Profiled {
     #[must_use]
     pub fn stage(&self, share: StageShare) -> Self {
         let (of_layers, beside) = (share.of_layers, f64::from(u8::from(share.is_last)));
-        Self {
-            graphs: self.graphs.iter().map(|us| us * of_layers).collect(),
+        let scaled = |values: &[f64]| values.iter().map(|us| us * of_layers).collect();
+        let mut stage = Self {
+            graphs: scaled(&self.graphs),
             layers: self.layers.scaled(of_layers),
-            heads: self.heads.iter().map(|us| us * beside).collect(),
             head: self.head.scaled(beside),
             context: self.context.scaled(of_layers),
             context_base: self.context_base * of_layers,
             generation: self.generation.scaled(of_layers),
+            longest: scaled(&self.longest),
             launch: self.launch.map(|us| us * of_layers),
             us_per_step: self.us_per_step * beside,
             ..self.clone()
-        }
-    }
-}
-
-/// The tokens to which vLLM pads a step that it replays as a CUDA graph: 1, 2, 4, then steps of 8 up to 256, of 16 up to 512.
-fn graph_size(tokens: usize) -> usize {
-    match tokens {
-        0..=2 => tokens.max(1),
-        3..=4 => 4,
-        5..=256 => tokens.next_multiple_of(8),
-        _ => tokens.next_multiple_of(16),
-    }
-}
-
-impl LatencyModel for Profiled {
-    fn queueing_time(&self, _prompt_tokens: u64) -> Tick {
-        self.overheads.queueing
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        self.overheads.output_token
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        self.overheads.post_decode
-    }
-
-    fn covers_host(&self) -> bool {
-        false
-    }
-
-    fn pads_to_graphs(&self) -> bool {
-        true
-    }
-
-    #[inline]
-    fn step_time(&self, batch: &Batch<'_>) -> Tick {
-        if batch.is_empty() {
-            return Tick::ONE;
-        }
-        let mut tokens = batch.decodes;
-        let mut step = 0.0;
-        if !batch.prefills.is_empty() {
-            let (mut sum, mut longest) = (0.0, 0.0);
-            for chunk in batch.prefills {
-                tokens += chunk.new_tokens;
-                let us = self.context.at_whole(chunk.new_tokens, chunk.progress) - self.context_base;
-                sum += us;
-                longest = us.max(longest);
-            }
-            // Ranks have their own requests: the one with the longest chunk is waited for.
-            step += self.context_base + (sum * self.share_of_rank).max(longest);
-        }
-        if batch.decodes > 0 {
-            let decodes = batch.decodes as f64;
-            let context = batch.decode_context_tokens as f64 / decodes + 1.0;
-            step += self.generation.at((decodes * self.share_of_rank).max(1.0), context);
-        }
-        step += match self.graphs.get(tokens as usize) {
-            Some(us) => *us,
-            None => self.layers.at(tokens as f64),
         };
-        let requests = batch.len();
-        step += match self.heads.get(requests as usize) {
-            Some(us) => *us,
-            None => self.head.at(requests as f64),
-        };
-        if !batch.prefills.is_empty() {
-            step = step.max(self.launch[usize::from(tokens > LARGEST_GRAPH as u64)]);
-        }
-        Tick::trunc(step + self.us_per_step).max(Tick::ONE)
+        stage.decodes = stage.steps_without_prompts();
+        stage
     }
 }
 

@@ -369,6 +369,17 @@ impl<'a> Operators<'a> {
         quickest.map_or(0.0, |us| us + self.tuning.skew_us)
     }
 
+    /// Whether attention of single tokens is FlashInfer's for Blackwell, as where its sums over GPUs were measured.
+    pub(super) fn has_equal_splits(&self) -> bool {
+        let table = self.table("communication");
+        table.is_some_and(|table| table.keys().any(|key| key.starts_with("fused/")))
+    }
+
+    /// [`Self::transfer`] that starts when the last of the GPUs is there; 0 where it was not measured.
+    pub(super) fn met(&mut self, operation: &str, gpus: u32, bytes: f64) -> f64 {
+        self.transfer(operation, gpus, bytes).map_or(0.0, |us| us + self.tuning.skew_us)
+    }
+
     /// An operation among the GPUs of a group by its name in the tables; none where it was not measured.
     pub(super) fn transfer(&mut self, operation: &str, gpus: u32, bytes: f64) -> Option<f64> {
         let table = self.table("communication")?;

@@ -58,6 +58,15 @@ pub enum KvFormat {
 }
 
 impl KvFormat {
+    /// What vLLM's names stand for: `auto` is the type of the activations.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "auto" | "bf16" | "bfloat16" => Some(Self::Bf16),
+            "fp8" | "fp8_e4m3" | "fp8_e5m2" => Some(Self::Fp8),
+            _ => None,
+        }
+    }
+
     /// Bytes of one element.
     pub fn bytes(self) -> f64 {
         match self {

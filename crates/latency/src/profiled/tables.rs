@@ -1,10 +1,11 @@
 //! Measured times of operators on one GPU.
 //!
 //! A table has curves, each under a key that tells one from another (type, heads, width …), over the same axes (tokens, batch …).
-//! Between measured points logarithms of times are interpolated linearly over logarithms of the axes: products of sizes
+//! Curves are unpacked when somebody asks for them. Between measured points logarithms of times are interpolated linearly over logarithms of the axes: products of sizes
 //! come out exactly. `scripts/kernel_tables.py` writes the format and describes it.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use thiserror::Error;
 
 /// First bytes of the format.
@@ -35,7 +36,10 @@ pub struct BadTables(String);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Table {
     axes: Vec<Axis>,
-    curves: BTreeMap<String, Curve>,
+    /// By key: the place in the stored numbers, and what they say once somebody asked.
+    curves: BTreeMap<String, (usize, OnceLock<Curve>)>,
+    /// Low and high bytes of the stored numbers.
+    stored: [Vec<u8>; 2],
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -106,7 +110,8 @@ impl Table {
 
     /// The time at a point (as many coordinates as axes), taken at the nearest measured one where it lies outside.
     pub(super) fn at(&self, key: &str, point: &[f64]) -> Option<Measured> {
-        let curve = self.curves.get(key)?;
+        let (place, curve) = self.curves.get(key)?;
+        let curve = curve.get_or_init(|| self.curve(*place));
         assert_eq!(point.len(), self.axes.len(), "a point has one coordinate per axis");
         let mut at = [0.0; MAX_AXES];
         let mut cells = [(0, 0.0); MAX_AXES];
@@ -116,6 +121,22 @@ impl Table {
         }
         let logarithm = self.interpolated(&curve.values, &cells[..point.len()], 0, 0);
         logarithm.is_finite().then(|| Measured { us: libm::exp(logarithm), at })
+    }
+
+    fn curve(&self, place: usize) -> Curve {
+        let cells = self.axes.iter().map(|axis| axis.logarithms.len()).product::<usize>();
+        let last_axis = self.axes.last().map_or(&[][..], |axis| &axis.logarithms);
+        let range = place * cells..(place + 1) * cells;
+        let [low, high] = &self.stored;
+        let mut values = Vec::with_capacity(cells);
+        let mut last = 0;
+        let lines = low[range.clone()].chunks(last_axis.len());
+        for (low, high) in lines.zip(high[range].chunks(last_axis.len())) {
+            let line = line(low, high);
+            last = line.iter().rposition(|value| value.is_finite()).unwrap_or(0);
+            values.extend(filled(line, last_axis));
+        }
+        Curve { values, last }
     }
 
     /// Where one of two neighbours was not measured, the other one holds.
@@ -211,19 +232,9 @@ impl<'a> Reader<'a> {
             return Err(bad("it is too large"));
         }
         let keys: Vec<String> = (0..curves).map(|_| self.text()).collect::<Result<_, _>>()?;
-        let (low, high) = (self.take(cells * curves)?, self.take(cells * curves)?);
-        let width = table.axes[axes - 1].logarithms.len();
-        for (index, key) in keys.into_iter().enumerate() {
-            let range = index * cells..(index + 1) * cells;
-            let mut values = Vec::with_capacity(cells);
-            let mut last = 0;
-            for (low, high) in low[range.clone()].chunks(width).zip(high[range].chunks(width)) {
-                let line = line(low, high);
-                last = line.iter().rposition(|value| value.is_finite()).unwrap_or(0);
-                values.extend(filled(line, &table.axes[axes - 1].logarithms));
-            }
-            table.curves.insert(key, Curve { values, last });
-        }
+        table.stored = [self.take(cells * curves)?.to_vec(), self.take(cells * curves)?.to_vec()];
+        let places = keys.into_iter().enumerate();
+        table.curves = places.map(|(place, key)| (key, (place, OnceLock::new()))).collect();
         Ok((name, table))
     }
 }

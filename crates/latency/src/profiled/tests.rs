@@ -114,8 +114,8 @@ fn a_step_takes_longer_the_more_is_in_it() {
 #[test]
 fn the_chunks_of_a_prompt_see_every_pair_of_tokens_once() {
     let model = model(&shape(), 1);
-    let pieces: f64 = (0..4).map(|i| model.context.at(4096.0, f64::from(i) * 4096.0)).sum();
-    let whole = model.context.at(16_384.0, 0.0);
+    let pieces: f64 = (0..4).map(|i| model.context.at_whole(4096, i * 4096)).sum();
+    let whole = model.context.at_whole(16_384, 0);
     assert!((pieces / whole - 1.0).abs() < 0.02, "{pieces} in pieces, {whole} at once");
 }
 
@@ -163,7 +163,8 @@ fn heads_are_as_good_as_requests() {
     };
     let (of_16, of_8) = (composed(&sixteen), composed(&shape()));
     assert!(of_16.carried.is_empty() || of_16.carried.iter().all(|(what, _)| what.starts_with("context")));
-    let (a, b) = (of_16.model.generation.at(32.0, 1024.0), of_8.model.generation.at(64.0, 1024.0));
+    let us = |model: &Profiled, batch| model.generation.in_row(model.generation.row(batch), 1024.0);
+    let (a, b) = (us(&of_16.model, 32.0), us(&of_8.model, 64.0));
     assert!((a / b - 1.0).abs() < 0.01, "{a} and {b}");
 }
 
@@ -252,7 +253,7 @@ fn tuning_multiplies_what_was_measured_and_adds_to_steps() {
             decodes: 8,
             decode_context_tokens: 8 * 64,
             decode_contexts: &contexts,
-            others: 0,
+            ..Batch::default()
         };
         compose(&tuning).step_time(&batch).as_us()
     };

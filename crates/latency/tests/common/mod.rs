@@ -85,6 +85,7 @@ pub(crate) fn model(name: &str) -> ModelArchitecture {
         activation: row.activation,
         tied_embeddings: row.tied_embeddings,
         bytes_per_param: row.bytes_per_param,
+        kv_bytes_per_element: 0.0,
         weight_bytes_per_param: row.weight_bytes_per_param,
         fp8_weights: row.fp8_weights,
     }
@@ -155,6 +156,7 @@ pub(crate) fn step_us(model: &dyn LatencyModel, requests: &[Scheduled]) -> i64 {
         prefills: &prefills,
         decodes: contexts.len() as u64,
         decode_context_tokens: contexts.iter().sum(),
+        longest_decode_context: contexts.iter().copied().max().unwrap_or(0),
         decode_contexts: if model.wants_decode_contexts() { &contexts } else { &[] },
         others,
     };
