@@ -16,7 +16,7 @@ fn resolved(compat: Option<&str>, options: &RunOptions) -> Resolved {
 fn the_memory_of_a_group_is_filled_by_the_rule_asked_for() {
     let options = RunOptions {
         model: Some("qwen/qwen3-14b".to_owned()),
-        hardware: Some("H200".to_owned()),
+        hardware: Some("GB200".to_owned()),
         tp: Some(2),
         ..RunOptions::default()
     };

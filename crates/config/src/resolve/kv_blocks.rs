@@ -72,23 +72,23 @@ pub(super) fn computed(
     }
 }
 
-/// Blocks as vLLM counts them, where that is known to be right: block counts were logged by servers of models with 16-bit
-/// weights, on GPUs whose memory is known as the driver reports it. `None` elsewhere, and where the engine would find no room.
+/// Blocks as vLLM counts them, where that is close to logged counts: on GPUs whose memory is known as the driver reports it.
+/// `None` elsewhere, and where the engine would find no room.
 fn as_the_engine_counts(context: &Context<'_>, wanted: &Wanted, host: &Host) -> Option<u64> {
     let Host { gpu, tp, config } = host;
-    let model = &config.architecture;
-    let is_known = model.weight_bytes_per_param == 0.0 && !model.is_mla() && wanted.pp == 1 && wanted.dp == 1;
-    if !is_known || context.semantics.kv_blocks_from_whole_group {
+    if wanted.pp > 1 || context.semantics.kv_blocks_from_whole_group {
         return None;
     }
     let memory = EngineMemory {
         usable_gib: context.catalogue.usable_memory_gib(&gpu.name)?,
         gpu_memory_utilization: wanted.gpu_memory_utilization,
         tp: *tp,
+        dp: wanted.dp,
         block_tokens: wanted.block_tokens,
         max_num_seqs: context.host.limits.0,
         max_num_batched_tokens: context.host.limits.1,
         adapter_reserved_bytes: context.adapter_reserved_bytes,
     };
-    engine_kv_blocks(model, &memory).ok()?
+    let per_rank = engine_kv_blocks(&config.architecture, &config.shape, &memory).ok()??;
+    Some(per_rank.saturating_mul(u64::from(wanted.dp)))
 }
