@@ -23,6 +23,8 @@ pub struct InstanceConfig {
     pub long_prefill_token_threshold: u32,
     /// Longest prompt plus answer, tokens; 0 = unlimited.
     pub max_model_len: u64,
+    /// What prompts and decoding requests have of a step.
+    pub batch_formation: BatchFormation,
     /// Order of the wait queue.
     pub scheduler: SchedulerKind,
     /// Who gives way when blocks run out.
@@ -39,6 +41,17 @@ pub struct InstanceConfig {
     pub horizon: Tick,
     /// Which reading of the mechanisms.
     pub semantics: Semantics,
+}
+
+/// What prompts and decoding requests have of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BatchFormation {
+    /// Chunks of prompts run in one step with the decoding requests, which go first: chunked prefill as in vLLM.
+    #[default]
+    Mixed,
+    /// While there are prompts to process, steps are made of those, and the decoding requests stand still: prefill first,
+    /// as in SGLang. Not with several pipeline stages, nor under another reading than the corrected one.
+    PrefillFirst,
 }
 
 /// The CPU tier of `--kv-cpu-blocks`.

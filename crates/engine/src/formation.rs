@@ -4,6 +4,7 @@
 //! blocks; nobody is admitted in a step with an eviction.
 
 use crate::adapters::{self, Gate};
+use crate::config::BatchFormation;
 use crate::instance::{Fetching, Instance, SlotRef, Step};
 use crate::kv::FetchAnswer;
 use crate::request::{Ending, Pace, Place, Remote};
@@ -147,11 +148,13 @@ impl Instance {
     #[cold]
     pub(crate) fn adapter_factor(&mut self) -> f64 {
         let Some(mut adapters) = self.adapters.take() else { return 1.0 };
-        let scheduled = self
-            .batch
-            .iter()
-            .map(|&slot| &self.requests[slot as usize])
-            .filter(|request| matches!(request.pace, Pace::Lockstep { .. }) || request.scheduled > 0);
+        let moves = !self.lockstep.is_paused;
+        let scheduled = self.batch.iter().map(|&slot| &self.requests[slot as usize]).filter(|request| {
+            match request.pace {
+                Pace::Lockstep { .. } => moves,
+                Pace::Prefill | Pace::Alone => request.scheduled > 0,
+            }
+        });
         let factor = adapters.step_factor(scheduled.map(|request| request.adapter));
         self.adapters = Some(adapters);
         if factor.is_finite() { factor } else { 1.0 }
@@ -194,7 +197,11 @@ impl Instance {
                 });
             }
         }
-        let (mut decodes, mut context) = (self.lockstep.members, self.lockstep.context_tokens);
+        let (mut decodes, mut context) = if self.lockstep.is_paused {
+            (0, 0)
+        } else {
+            (self.lockstep.members, self.lockstep.context_tokens)
+        };
         for &slot in &self.alone {
             let request = &self.requests[slot as usize];
             if request.scheduled > 0 {
@@ -215,7 +222,7 @@ impl Instance {
         if self.wants_decode_contexts {
             for &slot in &self.batch {
                 let request = &self.requests[slot as usize];
-                let decodes = matches!(request.pace, Pace::Lockstep { .. })
+                let decodes = (matches!(request.pace, Pace::Lockstep { .. }) && !self.lockstep.is_paused)
                     || (request.pace == Pace::Alone
                         && request.scheduled > 0
                         && request.progress >= request.target);
@@ -231,11 +238,15 @@ impl Instance {
     fn form(&mut self, now: Tick) -> bool {
         self.forward.clear();
         self.admitted_from = self.next_batch_sequence;
-        let (budget, evicted) = if self.blocks_and_budget_suffice() {
-            (self.continue_in_bulk(), false)
-        } else {
-            self.continue_one_by_one(now)
+        if self.skips_looks {
+            self.look_for_requests();
+        }
+        let first = match self.config.batch_formation {
+            BatchFormation::Mixed => Some(self.continue_running(now, true)),
+            // Decoding requests take part once it is known that there are no prompts.
+            BatchFormation::PrefillFirst => self.continue_prompts(now),
         };
+        let (budget, mut evicted) = first.unwrap_or((u64::from(self.config.max_num_batched_tokens), false));
         if self.has_extras {
             self.kv.poll_deferrals();
             (self.fetch_found_no_room, self.head_was_refused) = (false, false);
@@ -243,8 +254,45 @@ impl Instance {
         if !evicted {
             self.admit(now, budget);
         }
+        if self.config.batch_formation == BatchFormation::PrefillFirst {
+            self.lockstep.is_paused = !self.forward.is_empty();
+            if !self.lockstep.is_paused {
+                evicted |= self.continue_running(now, false).1;
+            }
+        }
+        if self.skips_looks {
+            self.look_after_prompts();
+        }
         assert!(self.batch_size() <= self.config.max_num_seqs, "the batch is larger than allowed");
         evicted
+    }
+
+    /// The running requests get what they can have, those in prefill too where `prompts`. Returns the budget left and
+    /// whether anybody was evicted.
+    #[inline]
+    fn continue_running(&mut self, now: Tick, prompts: bool) -> (u64, bool) {
+        if (prompts || self.prefilling.is_empty()) && self.blocks_and_budget_suffice() {
+            (self.continue_in_bulk(), false)
+        } else {
+            self.continue_one_by_one(now, prompts)
+        }
+    }
+
+    /// The running requests in prefill get what they can have, the others nothing. Returns the budget left and whether
+    /// anybody was evicted; nothing when nobody is in prefill.
+    fn continue_prompts(&mut self, now: Tick) -> Option<(u64, bool)> {
+        for &slot in &self.alone {
+            self.requests[slot as usize].scheduled = 0;
+        }
+        if self.prefilling.is_empty() {
+            return None;
+        }
+        for &slot in &self.prefilling {
+            self.requests[slot as usize].scheduled = 0;
+        }
+        let done = self.give_in_order(now, |in_prefill| in_prefill);
+        self.push_scheduled_prompts();
+        Some(done)
     }
 
     /// Tokens that a request in prefill gets with this much of the budget left.
@@ -352,7 +400,7 @@ impl Instance {
 
     /// The running requests in batch order, each taking from the budget and the blocks what is left, and evicting
     /// others when blocks run out. Returns the budget left and whether anybody was evicted.
-    fn continue_one_by_one(&mut self, now: Tick) -> (u64, bool) {
+    fn continue_one_by_one(&mut self, now: Tick, prompts: bool) -> (u64, bool) {
         for i in 0..self.batch.len() {
             let slot = self.batch[i];
             self.requests[slot as usize].scheduled = 0;
@@ -362,24 +410,7 @@ impl Instance {
         }
         self.lockstep.kv_detached = true;
 
-        let mut budget = u64::from(self.config.max_num_batched_tokens);
-        let mut evicted = false;
-        let mut i = 0;
-        while i < self.batch.len() && budget > 0 {
-            let slot = self.batch[i];
-            let request = &self.requests[slot as usize];
-            let in_prefill = request.in_prefill();
-            let from = self.progress(slot);
-            let tokens = if in_prefill { self.chunk(request.target - from, budget) } else { 1 };
-            let Some(position) =
-                self.extend_or_evict(now, slot, i, from, tokens, in_prefill, &mut budget, &mut evicted)
-            else {
-                break;
-            };
-            self.requests[slot as usize].scheduled = tokens;
-            budget -= tokens;
-            i = position + 1;
-        }
+        let done = self.give_in_order(now, |in_prefill| prompts || !in_prefill);
 
         for i in 0..self.batch.len() {
             let slot = self.batch[i];
@@ -395,11 +426,42 @@ impl Instance {
             }
         }
         self.lockstep.kv_detached = false;
+        self.push_scheduled_prompts();
+        done
+    }
+
+    fn push_scheduled_prompts(&mut self) {
         for i in 0..self.prefilling.len() {
             let slot = self.prefilling[i];
             if self.requests[slot as usize].scheduled > 0 {
                 self.push_forward(slot);
             }
+        }
+    }
+
+    /// The running requests that `takes_part` (told whether one is in prefill) take what is left, in batch order.
+    fn give_in_order(&mut self, now: Tick, takes_part: impl Fn(bool) -> bool) -> (u64, bool) {
+        let mut budget = u64::from(self.config.max_num_batched_tokens);
+        let mut evicted = false;
+        let mut i = 0;
+        while i < self.batch.len() && budget > 0 {
+            let slot = self.batch[i];
+            let request = &self.requests[slot as usize];
+            let in_prefill = request.in_prefill();
+            if !takes_part(in_prefill) {
+                i += 1;
+                continue;
+            }
+            let from = self.progress(slot);
+            let tokens = if in_prefill { self.chunk(request.target - from, budget) } else { 1 };
+            let Some(position) =
+                self.extend_or_evict(now, slot, i, from, tokens, in_prefill, &mut budget, &mut evicted)
+            else {
+                break;
+            };
+            self.requests[slot as usize].scheduled = tokens;
+            budget -= tokens;
+            i = position + 1;
         }
         (budget, evicted)
     }
@@ -543,7 +605,10 @@ impl Instance {
             && let Some(head) = self.waiting.get(passed_over)
         {
             let slot = head.slot;
-            if blocks_are_short && self.requests[slot as usize].remote != Remote::Waiting {
+            let request = &self.requests[slot as usize];
+            if (blocks_are_short && request.remote != Remote::Waiting)
+                || (self.hides_unseen && !request.is_seen)
+            {
                 passed_over += 1;
                 continue;
             }

@@ -121,6 +121,12 @@ pub struct Instance {
     pub(crate) adapters: Option<Box<Adapters>>,
     /// The CPU side, where it is modelled.
     pub(crate) host: Option<Box<Host>>,
+    /// Whether the server looks for requests only every so many rounds.
+    pub(crate) skips_looks: bool,
+    /// In the step being formed, requests that it has not looked at wait.
+    pub(crate) hides_unseen: bool,
+    /// Whether tokens take time on their way out.
+    pub(crate) has_deliveries: bool,
     /// When the adapter that is being loaded is there.
     pub(crate) adapter_loaded_at: Tick,
 
@@ -192,6 +198,10 @@ impl Instance {
             head_was_refused: false,
             adapters: config.adapters.clone().map(|adapters| Box::new(Adapters::new(adapters))),
             host: config.host.map(|host| Box::new(Host::new(host))),
+            skips_looks: config.host.is_some_and(|host| host.recv_interval > 1),
+            hides_unseen: false,
+            has_deliveries: config.host.is_some_and(|host| host.output_us_per_token > 0.0)
+                && latency.pipeline().is_none(),
             adapter_loaded_at: Tick::MAX,
             pipeline: Pipeline::new(latency.pipeline()),
             landing_at: Tick::MAX,
@@ -787,6 +797,7 @@ fn vacant_request() -> Request {
         is_counted: false,
         is_cold: false,
         was_late: false,
+        is_seen: false,
         scheduled: 0,
         batch_sequence: 0,
         has_first_token: false,

@@ -59,7 +59,7 @@ impl Instance {
         for &slot in &self.batch {
             let request = &self.requests[slot as usize];
             let decoded = match request.pace {
-                Pace::Lockstep { .. } => true,
+                Pace::Lockstep { .. } => !self.lockstep.is_paused,
                 Pace::Alone => request.scheduled > 0,
                 Pace::Prefill => false,
             };

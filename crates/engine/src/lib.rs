@@ -19,7 +19,7 @@ pub mod request;
 mod settle;
 
 pub use adapters::{AdapterConfig, AdapterFigures, AdapterModel, OverheadTier};
-pub use config::{CpuTierConfig, InstanceConfig};
+pub use config::{BatchFormation, CpuTierConfig, InstanceConfig};
 pub use host::HostConfig;
 pub use instance::{Counters, Instance};
 pub use journal::Happening;

@@ -24,6 +24,12 @@ pub(crate) struct Lockstep {
     has_lost_longest: bool,
     /// Steps formed.
     pub(crate) formed: u64,
+    /// The step being formed or in flight is made of prompts: the members stand still.
+    pub(crate) is_paused: bool,
+    /// How long they have since the last settled step, microseconds.
+    pause_us: i64,
+    /// Of members that joined during that pause: how long it had lasted then, and how many they are.
+    joined_in_pause: Vec<(i64, u64)>,
     /// `formed` modulo the block size.
     pub(crate) cycle: u32,
     /// Steps whose effects are settled.
@@ -57,6 +63,9 @@ impl Lockstep {
             longest: 0,
             has_lost_longest: false,
             formed: 0,
+            is_paused: false,
+            pause_us: 0,
+            joined_in_pause: Vec::new(),
             cycle: 0,
             settled: 0,
             itl_us: 0,
@@ -111,20 +120,41 @@ impl Lockstep {
     /// A step is formed: every member has its token's place.
     #[inline]
     pub(crate) fn step_formed(&mut self) {
+        if self.is_paused {
+            return;
+        }
         self.formed += 1;
         self.cycle = self.following_phase() as u32;
     }
 
-    /// A step is settled: every member has its token. Returns how many.
+    /// A step is settled: every member has its token, `itl` after the last one unless they stood still before. Tells
+    /// `count` the inter-token latencies and how many they are.
     #[inline]
-    pub(crate) fn step_settled(&mut self, itl: Tick, end: Tick) -> u64 {
+    pub(crate) fn step_settled(&mut self, itl: Tick, end: Tick, mut count: impl FnMut(Tick, u64)) {
+        let itl = itl + Tick::from_us(std::mem::take(&mut self.pause_us));
         self.settled += 1;
         self.itl_us += itl.as_us();
         self.last_end = end;
         self.log.push_back(itl);
         self.context_tokens += self.members;
         self.longest += 1;
-        self.members
+        let mut members = self.members;
+        for (joined_at_us, newcomers) in self.joined_in_pause.drain(..) {
+            members -= newcomers;
+            count(itl - Tick::from_us(joined_at_us), newcomers);
+        }
+        if members > 0 {
+            count(itl, members);
+        }
+    }
+
+    /// A step of prompts is settled.
+    #[cold]
+    pub(crate) fn stood_still(&mut self, duration: Tick) {
+        self.is_paused = false;
+        if self.members > 0 {
+            self.pause_us += duration.as_us();
+        }
     }
 
     /// A member whose last step has been settled, if there is one; it may be gone by now.
@@ -187,14 +217,40 @@ impl Instance {
         }
         lockstep.longest = lockstep.longest.max(request.progress);
         lockstep.last_sequence = lockstep.last_sequence.max(request.batch_sequence);
+        if lockstep.pause_us > 0 {
+            match lockstep.joined_in_pause.last_mut() {
+                Some((at_us, count)) if *at_us == lockstep.pause_us => *count += 1,
+                _ => lockstep.joined_in_pause.push((lockstep.pause_us, 1)),
+            }
+        }
         request.pace = Pace::Lockstep {
             joined_step: lockstep.settled,
-            joined_itl_us: lockstep.itl_us,
+            joined_itl_us: lockstep.itl_us + lockstep.pause_us,
+            joined_pause_us: lockstep.pause_us,
             kv_step: lockstep.formed,
             phase: 0,
         };
         let formed = self.lockstep.formed;
         self.kv_attach(slot, formed);
+    }
+
+    /// A member leaves that joined while the others stood still, and has had no token since.
+    #[cold]
+    fn forget_newcomer(&mut self, joined_at_us: i64) {
+        let newcomers = &mut self.lockstep.joined_in_pause;
+        let at = newcomers.iter().position(|(at, _)| *at == joined_at_us).expect("a newcomer is counted");
+        newcomers[at].1 -= 1;
+        if newcomers[at].1 == 0 {
+            newcomers.remove(at);
+        }
+    }
+
+    /// A member's inter-token latencies in lockstep.
+    fn intervals(&self, joined_step: u64, joined_pause_us: i64) -> impl Iterator<Item = Tick> + '_ {
+        let mut not_its_own = joined_pause_us;
+        self.lockstep
+            .log_since(joined_step)
+            .map(move |itl| itl - Tick::from_us(std::mem::take(&mut not_its_own)))
     }
 
     /// Puts the member into the list of its block edges; its KV account is exact as of step `formed`.
@@ -250,9 +306,15 @@ impl Instance {
     /// The request leaves lockstep, if it was in it; its progress is current afterwards. Returns the number and sum
     /// of its inter-token latencies in lockstep.
     pub(crate) fn lockstep_leave(&mut self, slot: u32) -> Option<(u64, Tick)> {
-        let Pace::Lockstep { joined_step, joined_itl_us, .. } = self.requests[slot as usize].pace else {
+        let Pace::Lockstep { joined_step, joined_itl_us, joined_pause_us, .. } =
+            self.requests[slot as usize].pace
+        else {
             return None;
         };
+        let has_tokens = self.lockstep.settled > joined_step;
+        if !has_tokens && joined_pause_us > 0 {
+            self.forget_newcomer(joined_pause_us);
+        }
         if !self.lockstep.kv_detached {
             self.kv_detach(slot);
         }
@@ -263,8 +325,11 @@ impl Instance {
         let request = &mut self.requests[slot as usize];
         request.progress = progress;
         request.pace = Pace::Prefill;
-        request.last_token_at = self.lockstep.last_end;
-        request.lockstep_itl = Tick::from_us(self.lockstep.itl_us - joined_itl_us);
+        request.lockstep_itl = Tick::ZERO;
+        if has_tokens {
+            request.last_token_at = self.lockstep.last_end;
+            request.lockstep_itl = Tick::from_us(self.lockstep.itl_us - joined_itl_us);
+        }
         Some((self.lockstep.settled - joined_step, request.lockstep_itl))
     }
 
@@ -275,8 +340,9 @@ impl Instance {
 
     /// Takes back what the request has counted in the instance's inter-token latencies: only completed requests count.
     pub(crate) fn withdraw_tokens(&mut self, slot: u32) {
-        if let Pace::Lockstep { joined_step, .. } = self.requests[slot as usize].pace {
-            for itl in self.lockstep.log_since(joined_step) {
+        if let Pace::Lockstep { joined_step, joined_pause_us, .. } = self.requests[slot as usize].pace {
+            let intervals: Vec<Tick> = self.intervals(joined_step, joined_pause_us).collect();
+            for itl in intervals {
                 self.itl.remove(itl, 1);
             }
         }
@@ -284,9 +350,11 @@ impl Instance {
 
     /// The request goes on without the others, with its own list of inter-token latencies.
     pub(crate) fn leave_lockstep_alone(&mut self, slot: u32) {
-        let Pace::Lockstep { joined_step, .. } = self.requests[slot as usize].pace else { return };
+        let Pace::Lockstep { joined_step, joined_pause_us, .. } = self.requests[slot as usize].pace else {
+            return;
+        };
         self.withdraw_tokens(slot);
-        let itl = self.lockstep.log_since(joined_step).collect();
+        let itl = self.intervals(joined_step, joined_pause_us).collect();
         self.lockstep_leave(slot);
         let request = &mut self.requests[slot as usize];
         request.itl = itl;
@@ -298,7 +366,9 @@ impl Instance {
     pub(crate) fn first_interval(&self, slot: u32) -> Option<Tick> {
         let request = &self.requests[slot as usize];
         match request.pace {
-            Pace::Lockstep { joined_step, .. } => self.lockstep.log_since(joined_step).next(),
+            Pace::Lockstep { joined_step, joined_pause_us, .. } => {
+                self.intervals(joined_step, joined_pause_us).next()
+            }
             Pace::Prefill | Pace::Alone => request.itl.first().copied(),
         }
     }

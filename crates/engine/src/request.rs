@@ -119,8 +119,10 @@ pub(crate) enum Pace {
     Lockstep {
         /// Steps that had ended when it joined.
         joined_step: u64,
-        /// Sum of the inter-token latencies until then, microseconds.
+        /// Sum of the inter-token latencies until then, with the pause that went on, microseconds.
         joined_itl_us: i64,
+        /// How long the others had stood still then, microseconds.
+        joined_pause_us: i64,
         /// Steps formed until its KV account was last brought up to date.
         kv_step: u64,
         /// Position of its block edges in the cycle of `block_tokens` steps.
@@ -175,6 +177,8 @@ pub(crate) struct Request {
     pub(crate) is_cold: bool,
     /// It entered during a step whose next batch was formed already.
     pub(crate) was_late: bool,
+    /// The server has looked for requests since it entered.
+    pub(crate) is_seen: bool,
     /// Tokens of the step being formed or in flight.
     pub(crate) scheduled: u64,
     /// Increases along the batch.

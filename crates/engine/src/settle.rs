@@ -11,10 +11,13 @@ impl Instance {
         if self.has_extras {
             self.note_decoded(end);
         }
-        let itl = end - start + self.token_processing;
-        let tokens = self.lockstep.step_settled(itl, end);
-        if tokens > 0 {
-            self.itl.add(itl, tokens);
+        let (before, seen) = if self.has_deliveries { self.deliver(start, end) } else { (start, end) };
+        let itl = seen - before + self.token_processing;
+        if self.lockstep.is_paused {
+            self.lockstep.stood_still(seen - before);
+        } else {
+            let counted = &mut self.itl;
+            self.lockstep.step_settled(itl, seen, |itl, tokens| counted.add(itl, tokens));
         }
         for i in 0..self.alone.len() {
             let slot = self.alone[i];
@@ -25,10 +28,10 @@ impl Instance {
             let latency = if self.semantics.idle_steps_uncounted {
                 itl
             } else {
-                end - request.last_token_at + self.token_processing
+                seen - request.last_token_at + self.token_processing
             };
             request.itl.push(latency);
-            request.last_token_at = end;
+            request.last_token_at = seen;
             request.progress += 1;
             if request.progress >= request.finish_progress {
                 self.finishing.push(slot);
@@ -44,7 +47,7 @@ impl Instance {
                 self.finishing.push(who.slot);
             }
         }
-        self.settle_prefill(end);
+        self.settle_prefill(end, seen);
         if self.kv.needs_listed_keys() {
             for i in 0..self.batch.len() {
                 let slot = self.batch[i];
@@ -63,8 +66,8 @@ impl Instance {
         self.step = if is_idle { Step::None } else { Step::Due(end) };
     }
 
-    /// Prompt tokens of the step; whoever has processed its whole prompt gets a token.
-    fn settle_prefill(&mut self, end: Tick) {
+    /// Prompt tokens of the step; whoever has processed its whole prompt gets a token, which its client sees at `seen`.
+    fn settle_prefill(&mut self, end: Tick, seen: Tick) {
         if self.forward.is_empty() {
             return;
         }
@@ -84,12 +87,12 @@ impl Instance {
             }
             let resumed = std::mem::replace(&mut request.has_first_token, true);
             if resumed {
-                request.itl.push(end - request.last_token_at + self.token_processing);
+                request.itl.push(seen - request.last_token_at + self.token_processing);
             } else {
-                let ttft = end + self.token_processing - request.arrival;
+                let ttft = seen + self.token_processing - request.arrival;
                 request.recorded_ttft = ttft;
             }
-            request.last_token_at = end;
+            request.last_token_at = seen;
             if request.progress >= request.finish_progress {
                 self.finishing.push(slot);
                 continue;

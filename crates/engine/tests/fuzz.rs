@@ -7,8 +7,8 @@ mod common;
 mod naive;
 
 use blis_engine::{
-    AdapterConfig, AdapterModel, BlockKeys, Channel, CpuTierConfig, DeviceModel, Ended, Ending, HostConfig,
-    Instance, OffloadConfig, OffloadTierConfig, OverheadTier, Submission,
+    AdapterConfig, AdapterModel, BatchFormation, BlockKeys, Channel, CpuTierConfig, DeviceModel, Ended,
+    Ending, HostConfig, Instance, OffloadConfig, OffloadTierConfig, OverheadTier, Submission,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::LatencyModel;
@@ -240,8 +240,16 @@ fn case(seed: u64) -> Case {
     });
     let offload = (cpu_tier.is_none() && dice.one_in(3)).then(|| chain(dice, seed, total));
     let budget = dice.pick(&[1, 4, 10, 40, 100, 1000, 1000]);
+    let semantics = semantics(dice);
+    // Decoding requests stand still for prompts in the corrected reading only.
+    let can_be_first = semantics == Semantics::CORRECTED;
     let scenario = Scenario {
         name: format!("seed {seed}"),
+        batch_formation: if can_be_first && dice.one_in(2) {
+            BatchFormation::PrefillFirst
+        } else {
+            BatchFormation::Mixed
+        },
         kv_blocks,
         block_tokens: block_tokens as u32,
         max_num_seqs: dice.pick(&[1, 2, 3, 5, 100]),
@@ -268,6 +276,9 @@ fn case(seed: u64) -> Case {
             front_end_us: dice.pick(&[0.0, 1.0, 30.5]),
             front_end_us_per_token: dice.pick(&[0.0, 0.3, 5.0]),
             schedules_ahead: dice.one_in(2),
+            recv_interval: dice.pick(&[1, 1, 2, 5, 30]),
+            output_us_per_token: dice.pick(&[0.0, 0.0, 0.7, 4.0, 60.0]),
+            stream_interval: dice.pick(&[1, 1, 3, 20]),
         }),
         horizon: if dice.one_in(4) { Tick::from_us(dice.between(1, 2000)) } else { Tick::MAX },
         latency,
@@ -276,7 +287,7 @@ fn case(seed: u64) -> Case {
     };
     let privacy = dice.pick(&[1, 2, 1000]);
     let private = (0..count).map(|_| dice.one_in(privacy)).collect();
-    Case { scenario, semantics: semantics(dice), private }
+    Case { scenario, semantics, private }
 }
 
 /// Up to five adapters in fewer slots, with loads short and long compared with steps.
@@ -453,7 +464,10 @@ fn smaller_cases(case: &Case) -> Vec<Case> {
     offer(&|case| case.scenario.preemption = PreemptionKind::Fcfs);
     offer(&|case| case.private.fill(false));
     offer(&|case| case.semantics = Semantics::CORRECTED);
-    offer(&|case| case.semantics = Semantics::REFERENCE);
+    offer(&|case| {
+        case.semantics = Semantics::REFERENCE;
+        case.scenario.batch_formation = BatchFormation::Mixed;
+    });
     offer(&|case| {
         case.scenario.latency =
             Arc::new(Linear { alpha: [0.0; 3], beta: [10.0, 0.0, 0.0], post_decode_us: 0 });

@@ -2,7 +2,7 @@
 
 mod common;
 
-use blis_engine::Ending;
+use blis_engine::{BatchFormation, Ending};
 use blis_kernel::{Semantics, Tick};
 use blis_latency::{LatencyModel, Pipeline};
 use blis_policy::preemption::PreemptionKind;
@@ -44,6 +44,7 @@ fn scenario(latency: Arc<dyn LatencyModel>, requests: &[(i64, u32, u32)]) -> Sce
         max_num_batched_tokens: 1000,
         long_prefill_token_threshold: 0,
         max_model_len: 0,
+        batch_formation: BatchFormation::Mixed,
         scheduler: SchedulerKind::Fcfs,
         preemption: PreemptionKind::Fcfs,
         cpu_tier: None,

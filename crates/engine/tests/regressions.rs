@@ -3,7 +3,9 @@
 mod common;
 mod naive;
 
-use blis_engine::{Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig, OffloadTierConfig};
+use blis_engine::{
+    BatchFormation, Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig, OffloadTierConfig,
+};
 use blis_kernel::{Semantics, Tick};
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
@@ -25,6 +27,7 @@ fn scenario(kv_blocks: u32, block_tokens: u32, requests: &[(i64, Runs<'_>, Runs<
         max_num_batched_tokens: 1000,
         long_prefill_token_threshold: 0,
         max_model_len: 0,
+        batch_formation: BatchFormation::Mixed,
         scheduler: SchedulerKind::Fcfs,
         preemption: PreemptionKind::Fcfs,
         cpu_tier: None,

@@ -4,8 +4,8 @@ mod common;
 mod naive;
 
 use blis_engine::{
-    AdapterConfig, AdapterFigures, AdapterModel, Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig,
-    OffloadTierConfig, OverheadTier,
+    AdapterConfig, AdapterFigures, AdapterModel, BatchFormation, Channel, CpuTierConfig, DeviceModel, Ending,
+    OffloadConfig, OffloadTierConfig, OverheadTier,
 };
 use blis_kernel::{Semantics, Tick};
 use blis_policy::preemption::PreemptionKind;
@@ -105,6 +105,7 @@ fn scenario(vector: &Value) -> Scenario {
         max_num_batched_tokens: int("max_num_batched_tokens") as u32,
         long_prefill_token_threshold: int("long_prefill_token_threshold") as u32,
         max_model_len: int("max_model_len") as u64,
+        batch_formation: BatchFormation::Mixed,
         scheduler: match config["scheduler"].as_str().unwrap() {
             "" | "fcfs" => SchedulerKind::Fcfs,
             "priority-fcfs" => SchedulerKind::PriorityFcfs,

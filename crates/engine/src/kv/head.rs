@@ -180,6 +180,7 @@ mod tests {
             max_num_batched_tokens: 1000,
             long_prefill_token_threshold: 0,
             max_model_len: 0,
+            batch_formation: crate::config::BatchFormation::Mixed,
             scheduler: SchedulerKind::Fcfs,
             preemption: PreemptionKind::Fcfs,
             cpu_tier: None,

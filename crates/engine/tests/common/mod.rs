@@ -3,8 +3,8 @@
 #![allow(dead_code, missing_docs, clippy::missing_panics_doc, unreachable_pub)]
 
 use blis_engine::{
-    AdapterConfig, AdapterFigures, BlockKeys, Counters, CpuTierConfig, Ended, HostConfig, IndexChange,
-    Instance, InstanceConfig, OffloadConfig, OffloadFigures, Submission,
+    AdapterConfig, AdapterFigures, BatchFormation, BlockKeys, Counters, CpuTierConfig, Ended, HostConfig,
+    IndexChange, Instance, InstanceConfig, OffloadConfig, OffloadFigures, Submission,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::{Batch, LatencyModel};
@@ -138,6 +138,7 @@ pub struct Scenario {
     pub max_num_batched_tokens: u32,
     pub long_prefill_token_threshold: u32,
     pub max_model_len: u64,
+    pub batch_formation: BatchFormation,
     pub scheduler: SchedulerKind,
     pub preemption: PreemptionKind,
     pub cpu_tier: Option<CpuTierConfig>,
@@ -215,6 +216,7 @@ impl Scenario {
             max_num_batched_tokens: self.max_num_batched_tokens,
             long_prefill_token_threshold: self.long_prefill_token_threshold,
             max_model_len: self.max_model_len,
+            batch_formation: self.batch_formation,
             scheduler: self.scheduler,
             preemption: self.preemption,
             cpu_tier: self.cpu_tier,

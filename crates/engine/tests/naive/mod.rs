@@ -95,6 +95,12 @@ pub struct Naive<'a> {
     workers: Vec<i64>,
     /// Requests that came too late for a batch.
     late: Vec<usize>,
+    /// Rounds since the last look for requests; whether somebody was in prefill in the last; who has been looked at.
+    rounds: u32,
+    had_prompts: bool,
+    seen: Vec<usize>,
+    /// When clients had the tokens of the last step.
+    delivered_at: i64,
     /// In the step being formed a fetch was refused.
     fetch_found_no_room: bool,
     cache: Cache,
@@ -150,6 +156,10 @@ impl<'a> Naive<'a> {
             running_until: None,
             workers: vec![0; scenario.host.map_or(0, |host| host.front_end_workers as usize)],
             late: Vec::new(),
+            rounds: 0,
+            had_prompts: false,
+            seen: Vec::new(),
+            delivered_at: 0,
             fetch_found_no_room: false,
             cache: Cache::new(scenario, semantics),
             adapters: scenario.adapters.clone().map(Adapters::new),

@@ -2,7 +2,7 @@
 
 use super::cache::Prompt;
 use super::{Event, Naive, State};
-use blis_engine::{Ended, Ending};
+use blis_engine::{BatchFormation, Ended, Ending};
 use blis_kernel::Tick;
 use blis_latency::{Batch, Prefill};
 use blis_policy::preemption::PreemptionKind;
@@ -120,17 +120,62 @@ impl Naive<'_> {
             self.requests[r].newly_admitted = false;
         }
         let mut budget = self.scenario.max_num_batched_tokens as usize;
-        let anybody_evicted = self.continue_running(now, &mut budget);
+        self.look_for_requests();
+        let prompts_first = self.scenario.batch_formation == BatchFormation::PrefillFirst;
+        let (prompts, everybody): (fn(bool) -> bool, fn(bool) -> bool) = (|prefill| prefill, |_| true);
+        let mut anybody_evicted =
+            self.continue_running(now, &mut budget, if prompts_first { prompts } else { everybody });
         if let Some(chain) = &mut self.cache.chain {
             chain.poll();
         }
         if !anybody_evicted {
             self.admit(now, budget);
         }
+        if prompts_first && !self.has_prompts() {
+            // Nobody has a prompt to process: the others have the step.
+            let mut budget = self.scenario.max_num_batched_tokens as usize;
+            anybody_evicted |= self.continue_running(now, &mut budget, |prefill| !prefill);
+        }
+        self.had_prompts = self.has_prompts();
         assert!(self.batch.len() <= self.scenario.max_num_seqs as usize);
         let given: usize = self.batch.iter().map(|&r| self.requests[r].new_tokens).sum();
         assert!(given <= self.scenario.max_num_batched_tokens as usize);
         anybody_evicted
+    }
+
+    fn has_prompts(&self) -> bool {
+        self.batch.iter().map(|&r| &self.requests[r]).any(|r| r.new_tokens > 0 && r.progress < r.target)
+    }
+
+    /// New requests are looked for every so many rounds, after one with prompts, and by an idle instance.
+    fn look_for_requests(&mut self) {
+        let interval = self.scenario.host.map_or(1, |host| host.recv_interval);
+        self.rounds += 1;
+        if self.rounds >= interval || self.had_prompts || self.batch.is_empty() {
+            self.rounds = 0;
+            self.seen.extend(&self.queue);
+        }
+    }
+
+    /// When clients have the tokens of a step, after those of the step before.
+    fn deliver(&mut self, start: i64, end: i64) -> (i64, i64) {
+        let Some(host) = self.scenario.host.filter(|host| host.output_us_per_token > 0.0) else {
+            return (start, end);
+        };
+        let (mut first, mut others) = (0, 0);
+        for request in self.batch.iter().map(|&r| &self.requests[r]) {
+            let ends_prefill = request.progress < request.target && request.computed >= request.target;
+            let decodes = request.progress >= request.target && request.new_tokens > 0;
+            match (ends_prefill, request.first_token) {
+                (true, None) => first += 1,
+                _ if ends_prefill || decodes => others += 1,
+                _ => {}
+            }
+        }
+        let chunks = f64::from(first) + f64::from(others) / f64::from(host.stream_interval);
+        let before = self.delivered_at.max(start);
+        self.delivered_at = self.delivered_at.max(end) + (host.output_us_per_token * chunks) as i64;
+        (before, self.delivered_at)
     }
 
     /// How much of `missing` prompt tokens the chunk limit, the budget and the longest length allow.
@@ -149,7 +194,7 @@ impl Naive<'_> {
     }
 
     /// 7.1.
-    fn continue_running(&mut self, now: i64, budget: &mut usize) -> bool {
+    fn continue_running(&mut self, now: i64, budget: &mut usize, takes_part: impl Fn(bool) -> bool) -> bool {
         let longest = self.scenario.max_model_len as usize;
         let mut anybody_evicted = false;
         let mut i = 0;
@@ -159,6 +204,10 @@ impl Naive<'_> {
             }
             let r = self.batch[i];
             let (progress, target) = (self.requests[r].progress, self.requests[r].target);
+            if !takes_part(progress < target) {
+                i += 1;
+                continue;
+            }
             let n = if progress < target {
                 self.chunk(target - progress, progress, *budget)
             } else if self.requests[r].output > 0 && (longest == 0 || progress + 1 < longest) {
@@ -286,6 +335,10 @@ impl Naive<'_> {
             && budget > 0
         {
             let r = self.queue[skipped];
+            if !self.seen.contains(&r) {
+                skipped += 1;
+                continue;
+            }
             if self.cache.chain.as_ref().is_some_and(|chain| chain.record(r) == Some(true)) {
                 skipped += 1;
                 continue;
@@ -392,6 +445,7 @@ impl Naive<'_> {
     /// 8, steps 3 and 4.
     fn execute(&mut self, start: i64, end: i64) {
         let otp = self.scenario.latency.output_token_processing_time().as_us();
+        let (start, end) = self.deliver(start, end);
         for &r in &self.batch {
             let request = &mut self.requests[r];
             let since_last_token = end - request.last_token_at + otp;
