@@ -60,6 +60,8 @@ pub(crate) fn server(row: Row<'_>, folder: &Folder<'_>, problems: &mut Vec<Diagn
         kv_blocks: row.count("kv_blocks_gpu", problems),
         kv_cache_dtype: None,
         gpu_memory_utilization: row.real("gpu_mem_util", problems),
+        stream_interval: None,
+        recv_interval: None,
     }
 }
 

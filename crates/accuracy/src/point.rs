@@ -3,6 +3,7 @@
 use blis_config::RunOptions;
 use blis_kernel::Tick;
 use blis_workload::Trace;
+use blis_config::options::HostOptions;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -52,6 +53,10 @@ pub struct Server {
     pub pp: Option<i64>,
     /// Release of the engine, as `--engine` takes it, where it is one that is known.
     pub engine: Option<String>,
+    /// Tokens of a streamed chunk.
+    pub stream_interval: Option<i64>,
+    /// Rounds from one look for new requests to the next.
+    pub recv_interval: Option<i64>,
     /// Data-parallel ranks.
     pub dp: Option<i64>,
     /// Whether GPUs share the experts.
@@ -97,7 +102,18 @@ impl Server {
             total_kv_blocks: self.kv_blocks.or(base.total_kv_blocks),
             kv_cache_dtype: self.kv_cache_dtype.clone().or_else(|| base.kv_cache_dtype.clone()),
             gpu_memory_utilization: self.gpu_memory_utilization.or(base.gpu_memory_utilization),
+            host: self.host_options(base),
             ..base.clone()
+        }
+    }
+
+    /// How a server streams and looks for requests belongs to the engine: it is left out where that is.
+    fn host_options(&self, base: &RunOptions) -> HostOptions {
+        let of_engine = |interval: Option<i64>| interval.filter(|_| self.engine.is_some());
+        HostOptions {
+            stream_interval: base.host.stream_interval.or(of_engine(self.stream_interval)),
+            recv_interval: base.host.recv_interval.or(of_engine(self.recv_interval)),
+            ..base.host.clone()
         }
     }
 }

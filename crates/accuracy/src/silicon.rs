@@ -51,10 +51,14 @@ fn point(row: Row<'_>, folder: &Folder<'_>, problems: &mut Vec<Diagnostic>) -> O
         gpu: folder.gpu(row.text("system")),
         tp: row.count("tp", problems),
         pp: row.count("pp", problems).filter(|pp| *pp > 1),
-        // Of other engines there are no presets.
-        engine: Some(row.text("backend_version"))
-            .filter(|_| row.text("backend") == "vllm")
-            .and_then(Server::vllm),
+        engine: match row.text("backend") {
+            "vllm" => Server::vllm(row.text("backend_version")),
+            "sglang" => Some("sglang".to_owned()),
+            // Of other engines there are no presets.
+            _ => None,
+        },
+        stream_interval: row.count("stream_interval", problems),
+        recv_interval: row.count("recv_interval", problems),
         dp: row.count("dp", problems).filter(|dp| *dp > 1),
         expert_parallel: row.count("ep", problems).is_some_and(|ep| ep > 1),
         max_num_seqs: row.count("max_num_seqs", problems),

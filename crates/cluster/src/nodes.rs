@@ -150,7 +150,7 @@ impl Nodes {
 mod tests {
     use super::*;
     use crate::plan::{Delay, InstanceKind};
-    use blis_engine::InstanceConfig;
+    use blis_engine::{BatchFormation, InstanceConfig};
     use blis_kernel::Semantics;
     use blis_latency::{Blackbox, Coefficients};
     use blis_policy::preemption::PreemptionKind;
@@ -169,6 +169,7 @@ mod tests {
             max_num_batched_tokens: 1,
             long_prefill_token_threshold: 0,
             max_model_len: 0,
+            batch_formation: BatchFormation::Mixed,
             scheduler: SchedulerKind::Fcfs,
             preemption: PreemptionKind::Fcfs,
             cpu_tier: None,

@@ -12,8 +12,8 @@ use blis_cluster::plan::{
 };
 use blis_cluster::{run, run_observed};
 use blis_engine::{
-    AdapterConfig, AdapterModel, Channel, CpuTierConfig, DeviceModel, HostConfig, InstanceConfig,
-    OffloadConfig, OffloadTierConfig, OverheadTier,
+    AdapterConfig, AdapterModel, BatchFormation, Channel, CpuTierConfig, DeviceModel, HostConfig,
+    InstanceConfig, OffloadConfig, OffloadTierConfig, OverheadTier,
 };
 use blis_kernel::rng::GoRand;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
@@ -411,6 +411,12 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         max_num_batched_tokens: dice.pick(&[7, 300, 2_048]),
         long_prefill_token_threshold: dice.pick(&[0, 0, 50]),
         max_model_len: dice.pick(&[0, 0, 200, 1_200]),
+        // Decoding requests stand still for prompts in the corrected reading only.
+        batch_formation: if semantics == Semantics::CORRECTED && dice.one_in(3) {
+            BatchFormation::PrefillFirst
+        } else {
+            BatchFormation::Mixed
+        },
         scheduler: dice.pick(&[
             SchedulerKind::Fcfs,
             SchedulerKind::PriorityFcfs,
@@ -426,13 +432,20 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
             front_end_us: dice.pick(&[0.0, 300.0, 20_000.0]),
             front_end_us_per_token: dice.pick(&[0.0, 5.7]),
             schedules_ahead: dice.one_in(2),
+            recv_interval: dice.pick(&[1, 1, 10]),
+            output_us_per_token: dice.pick(&[0.0, 30.0, 2_000.0]),
+            stream_interval: dice.pick(&[1, 20]),
         }),
         horizon,
         semantics,
     };
     let latency = match latency(dice) {
-        // The reference's reading knows no stages.
-        stage if semantics == Semantics::CORRECTED && dice.one_in(4) => {
+        // The reference's reading knows no stages, and no other formation of batches goes with them.
+        stage
+            if semantics == Semantics::CORRECTED
+                && instance.batch_formation == BatchFormation::Mixed
+                && dice.one_in(4) =>
+        {
             let stages = vec![stage; dice.between(2, 4) as usize];
             Arc::new(Pipeline::of_stages(stages, dice.real(0.0, 50.0), dice.real(0.0, 0.5)))
         }

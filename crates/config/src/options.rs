@@ -67,6 +67,8 @@ pub struct RunOptions {
     pub max_num_batched_tokens: Option<i64>,
     /// Most prompt tokens that one request may process per step; default 0 = no limit.
     pub long_prefill_token_threshold: Option<i64>,
+    /// What prompts and decoding requests have of a step: `mixed` or `prefill-first`; default the engine's, else `mixed`.
+    pub batch_formation: Option<String>,
     /// Longest prompt plus answer, tokens; 0 = derived from the model.
     pub max_model_len: Option<i64>,
     /// Order of the wait queue; default fcfs.
@@ -186,6 +188,12 @@ pub struct HostOptions {
     pub us_per_request: Option<f64>,
     /// And for each prompt token that is processed.
     pub us_per_prefill_token: Option<f64>,
+    /// What the front end takes for a streamed token.
+    pub output_us_per_token: Option<f64>,
+    /// Tokens of a streamed chunk behind the first; default 1.
+    pub stream_interval: Option<i64>,
+    /// Rounds from one look for new requests to the next; default 1.
+    pub recv_interval: Option<i64>,
     /// Whether the next batch is formed while the GPU works on the one before; default the engine's.
     pub async_scheduling: Option<bool>,
     /// Largest batch of decoding requests that has a CUDA graph, 0 = none; default the engine's.

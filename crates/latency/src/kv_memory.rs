@@ -63,9 +63,9 @@ fn weight_bytes(model: &ModelArchitecture, shape: &ModelShape, memory: &EngineMe
         + of(shape.moe_layers) * mlp(shape.shared_intermediate))
         / tp
         * shape.dense_weights.bytes();
-    let experts =
-        of(shape.moe_layers) * mlp(shape.expert_intermediate) * of(shape.experts) / (tp * of(memory.dp))
-            * shape.expert_weights.bytes();
+    let experts = of(shape.moe_layers) * mlp(shape.expert_intermediate) * of(shape.experts)
+        / (tp * of(memory.dp))
+        * shape.expert_weights.bytes();
     let routers = of(shape.moe_layers) * d * of(shape.experts) / tp * model.bytes_per_param;
     let embeddings = if model.tied_embeddings { 1.0 } else { 2.0 } * of(shape.vocabulary) * d / tp;
     attention + dense + experts + routers + embeddings * model.bytes_per_param
@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn ranks_share_the_experts_and_nothing_else() {
-        let moe = ModelArchitecture { experts: 16, experts_per_token: 2, expert_intermediate: 512, ..model() };
+        let moe =
+            ModelArchitecture { experts: 16, experts_per_token: 2, expert_intermediate: 512, ..model() };
         let of = |dp: u32| {
             let memory = EngineMemory { dp, ..memory(10.0, 1) };
             engine_kv_blocks(&moe, &ModelShape::of(&moe), &memory).expect("a sound model").expect("room")

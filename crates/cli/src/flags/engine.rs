@@ -18,6 +18,11 @@ pub(crate) struct EngineFlags {
     /// Most prompt tokens that one request may process per step (chunked prefill); 0 = no limit [default: 0]
     #[arg(long, value_name = "INT")]
     long_prefill_token_threshold: Option<Typed<i64>>,
+    /// What prompts and decoding requests have of a step: mixed (chunks of prompts run beside the decoding requests, as in
+    /// vLLM) or prefill-first (steps are made of prompts while there are any, as in SGLang) [default: as the engine,
+    /// else mixed]
+    #[arg(long, value_name = "NAME")]
+    batch_formation: Option<String>,
     /// Longest prompt plus answer, tokens; 0 = derived from the model [default: 0]
     #[arg(long, value_name = "INT")]
     max_model_len: Option<Typed<i64>>,
@@ -36,6 +41,7 @@ impl EngineFlags {
             findings.value("--max-num-batched-tokens", self.max_num_batched_tokens);
         options.long_prefill_token_threshold =
             findings.value("--long-prefill-token-threshold", self.long_prefill_token_threshold);
+        options.batch_formation = text(self.batch_formation);
         options.max_model_len = findings.value("--max-model-len", self.max_model_len);
         options.scheduler = text(self.scheduler);
         options.preemption_policy = text(self.preemption_policy);
@@ -45,8 +51,8 @@ impl EngineFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Host")]
 pub(crate) struct HostFlags {
-    /// Release of the serving engine whose defaults hold where no flag is given, vllm-0.8.5 to vllm-0.33.0: limits, share of
-    /// GPU memory, scheduling ahead, CUDA graphs; the servers' CPUs are modelled then [default: none]
+    /// Serving engine whose defaults hold where no flag is given, vllm-0.8.5 to vllm-0.33.0 or sglang: limits, share of GPU
+    /// memory, formation of batches, scheduling ahead, CUDA graphs; the servers' CPUs are modelled then [default: none]
     #[arg(long, value_name = "NAME")]
     engine: Option<String>,
     /// From the client to the front end and back from the server, together, µs or a duration
@@ -71,6 +77,17 @@ pub(crate) struct HostFlags {
     /// And for each prompt token that is processed, µs [default: 0]
     #[arg(long, value_name = "NUM")]
     host_step_us_per_prefill_token: Option<Typed<f64>>,
+    /// What the front end takes for each streamed chunk on its way out, µs; first tokens wait for those before them
+    /// [default: 0]
+    #[arg(long, value_name = "NUM")]
+    host_output_us_per_token: Option<Typed<f64>>,
+    /// Tokens of a streamed chunk; the first token of an answer goes out at once [default: 1]
+    #[arg(long, value_name = "INT")]
+    stream_interval: Option<Typed<i64>>,
+    /// Rounds of the scheduler from one look for new requests to the next; it looks at once after a step with prompts and
+    /// when it is idle [default: 1]
+    #[arg(long, value_name = "INT")]
+    recv_interval: Option<Typed<i64>>,
     /// Form the next batch while the GPU works on the one before [default: as the engine]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     async_scheduling: Option<Typed<bool>>,
@@ -92,6 +109,9 @@ impl HostFlags {
             us_per_request: findings.value("--host-step-us-per-request", self.host_step_us_per_request),
             us_per_prefill_token: findings
                 .value("--host-step-us-per-prefill-token", self.host_step_us_per_prefill_token),
+            output_us_per_token: findings.value("--host-output-us-per-token", self.host_output_us_per_token),
+            stream_interval: findings.value("--stream-interval", self.stream_interval),
+            recv_interval: findings.value("--recv-interval", self.recv_interval),
             async_scheduling: findings.value("--async-scheduling", self.async_scheduling),
             cuda_graph_max: findings.value("--cuda-graph-max", self.cuda_graph_max),
         };

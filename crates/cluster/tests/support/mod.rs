@@ -6,7 +6,7 @@ use blis_cluster::plan::{
     AdmissionPlan, Detail, DisaggregationPlan, FlowControlPlan, InstanceKind, Plan, PoolSizes, RoutingPlan,
     TransferPlan, Workload,
 };
-use blis_engine::InstanceConfig;
+use blis_engine::{BatchFormation, InstanceConfig};
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::{Blackbox, Coefficients};
@@ -39,6 +39,7 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
             max_num_batched_tokens: 1 << 20,
             long_prefill_token_threshold: 0,
             max_model_len: 0,
+            batch_formation: BatchFormation::Mixed,
             scheduler: SchedulerKind::Fcfs,
             preemption: PreemptionKind::Fcfs,
             cpu_tier: None,

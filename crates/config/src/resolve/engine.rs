@@ -1,14 +1,22 @@
-//! What a release of the serving engine does when nobody says otherwise: limits, memory, scheduling ahead, CUDA graphs.
+//! What a serving engine does when nobody says otherwise: limits, memory, formation of batches, scheduling ahead, CUDA graphs.
 //!
-//! The figures are those of `vllm serve` with CUDA. Between two releases that were looked at, the older one's hold.
+//! The figures of vLLM are those of `vllm serve` with CUDA. Between two releases that were looked at, the older one's hold.
+//! Those of SGLang are of its releases 0.5: chunks of prompts by GPU memory, pages of one token, overlapped scheduling.
 
 use super::check::{Check, Source};
 use crate::catalogue::Catalogue;
 use crate::diagnostic::Diagnostic;
 use crate::options::RunOptions;
+use blis_engine::BatchFormation;
+use blis_kernel::Semantics;
 
-/// The engine that presets know.
+/// The engine of which presets know releases.
 const PREFIX: &str = "vllm-";
+/// The other one.
+const SGLANG: &str = "sglang";
+/// What prompts and decoding requests have of a step, by name.
+const FORMATIONS: [(&str, BatchFormation); 2] =
+    [("mixed", BatchFormation::Mixed), ("prefill-first", BatchFormation::PrefillFirst)];
 /// Releases of it that were looked at, as (minor, patch) of version 0.
 const RELEASES: [(u32, u32); 14] = [
     (8, 5),
@@ -27,60 +35,114 @@ const RELEASES: [(u32, u32); 14] = [
     (33, 0),
 ];
 
+const LATEST_MINOR: u32 = RELEASES[RELEASES.len() - 1].0;
+
 /// GPUs with at least so much memory get larger limits, GiB.
 const LARGE_GIB: f64 = 70.0;
 /// And with so much even larger ones.
 const VERY_LARGE_GIB: f64 = 160.0;
+/// GPUs with at least so much memory get chunks of prompts of a medium size in SGLang.
+const MEDIUM_GIB: f64 = 35.0;
+/// And with so much large ones.
+const SGLANG_LARGE_GIB: f64 = 60.0;
+/// Most requests that SGLang runs at once where the KV cache holds them.
+const SGLANG_MAX_SEQS: i64 = 2_048;
 
-/// A release of the engine.
+/// A release of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Release {
-    minor: u32,
+pub(super) enum Release {
+    /// vLLM 0.minor.
+    Vllm {
+        /// The release.
+        minor: u32,
+    },
+    /// SGLang 0.5.
+    Sglang,
 }
 
 impl Release {
     /// The latest.
-    pub(super) const LATEST: Self = Self { minor: RELEASES[RELEASES.len() - 1].0 };
+    pub(super) const LATEST: Self = Self::Vllm { minor: LATEST_MINOR };
 
-    /// Reads `vllm-0.15.1` or `vllm-0.15`.
+    /// Reads `vllm-0.15.1`, `vllm-0.15` or `sglang`.
     fn parse(name: &str) -> Option<Self> {
+        if name == SGLANG {
+            return Some(Self::Sglang);
+        }
         let mut parts = name.strip_prefix(PREFIX)?.split('.');
         let (major, minor) = (parts.next()?, parts.next()?.parse().ok()?);
         let patch = parts.next().map(str::parse::<u32>);
         let is_sound = major == "0" && patch.is_none_or(|patch| patch.is_ok()) && parts.next().is_none();
-        (is_sound && (RELEASES[0].0..=Self::LATEST.minor).contains(&minor)).then_some(Self { minor })
+        (is_sound && (RELEASES[0].0..=LATEST_MINOR).contains(&minor)).then_some(Self::Vllm { minor })
     }
 
     /// Whether the next batch is formed while the GPU works on the one before.
     pub(super) fn schedules_ahead(self) -> bool {
-        self.minor >= 14
+        match self {
+            Self::Vllm { minor } => minor >= 14,
+            Self::Sglang => true,
+        }
     }
 
-    fn gpu_memory_utilization(self) -> f64 {
-        if self.minor >= 20 { 0.92 } else { 0.9 }
+    fn batch_formation(self) -> &'static str {
+        match self {
+            Self::Vllm { .. } => "mixed",
+            Self::Sglang => "prefill-first",
+        }
+    }
+
+    fn block_tokens(self) -> Option<i64> {
+        (self == Self::Sglang).then_some(1)
+    }
+
+    fn gpu_memory_utilization(self) -> Option<f64> {
+        match self {
+            Self::Vllm { minor: 20.. } => Some(0.92),
+            Self::Vllm { .. } => Some(0.9),
+            // It sets aside what graphs and chunks take, by a rule of its own.
+            Self::Sglang => None,
+        }
     }
 
     fn max_num_batched_tokens(self, gpu: &Gpu) -> i64 {
-        let is_large = gpu.memory_gib >= LARGE_GIB && (!gpu.is_a100 || self.minor == 8);
-        match (is_large, gpu.memory_gib >= VERY_LARGE_GIB && self.minor >= 28) {
+        let minor = match self {
+            Self::Vllm { minor } => minor,
+            Self::Sglang => {
+                return match gpu.memory_gib {
+                    gib if gib >= VERY_LARGE_GIB => 16_384,
+                    gib if gib >= SGLANG_LARGE_GIB => 8_192,
+                    gib if gib >= MEDIUM_GIB => 4_096,
+                    _ => 2_048,
+                };
+            }
+        };
+        let is_large = gpu.memory_gib >= LARGE_GIB && (!gpu.is_a100 || minor == 8);
+        match (is_large, gpu.memory_gib >= VERY_LARGE_GIB && minor >= 28) {
             (_, true) => 16_384,
             (true, false) => 8_192,
             (false, false) => 2_048,
         }
     }
 
-    fn max_num_seqs(gpu: &Gpu) -> i64 {
-        if gpu.memory_gib >= LARGE_GIB && !gpu.is_a100 { 1_024 } else { 256 }
+    /// Given the tokens of a step.
+    fn max_num_seqs(self, gpu: &Gpu, tokens: i64) -> i64 {
+        let seqs = if gpu.memory_gib >= LARGE_GIB && !gpu.is_a100 { 1_024 } else { 256 };
+        match self {
+            Self::Vllm { minor: 10.. } => seqs.min(tokens.max(1)),
+            Self::Vllm { .. } => seqs,
+            Self::Sglang => SGLANG_MAX_SEQS,
+        }
     }
 
     /// Numbers of decoding requests for which graphs are captured, ascending.
     pub(super) fn capture_sizes(self, max_num_seqs: u32, max_num_batched_tokens: u32) -> Vec<u32> {
-        let most = match self.minor {
+        let Self::Vllm { minor } = self else { return sglang_capture_sizes(max_num_seqs) };
+        let most = match minor {
             ..10 => 512,
             _ => max_num_seqs.saturating_mul(2).min(512),
         };
-        let most = if self.minor >= 12 { most.min(max_num_batched_tokens) } else { most };
-        let coarse = if self.minor >= 12 { 256 } else { u32::MAX };
+        let most = if minor >= 12 { most.min(max_num_batched_tokens) } else { most };
+        let coarse = if minor >= 12 { 256 } else { u32::MAX };
         let mut sizes = vec![1, 2, 4];
         let mut next = 8;
         while next <= most {
@@ -90,6 +152,38 @@ impl Release {
         sizes.retain(|size| *size <= most.max(1));
         sizes
     }
+}
+
+/// SGLang's: up to 512, and no more than may run.
+fn sglang_capture_sizes(max_num_seqs: u32) -> Vec<u32> {
+    let fine = (16..=256).step_by(8);
+    let coarse = (272..=512).step_by(16);
+    [1, 2, 4, 8, 12].into_iter().chain(fine).chain(coarse).filter(|size| *size <= max_num_seqs).collect()
+}
+
+/// What prompts and decoding requests have of a step.
+pub(super) fn batch_formation(
+    check: &mut Check,
+    options: &RunOptions,
+    semantics: Semantics,
+) -> BatchFormation {
+    let given = options.batch_formation.as_deref().filter(|name| !name.is_empty());
+    let Some(name) = given else { return BatchFormation::default() };
+    let Some(&(_, formation)) = FORMATIONS.iter().find(|(known, _)| *known == name) else {
+        let known = FORMATIONS.map(|(known, _)| known).join(", ");
+        check.problem(Diagnostic::new(format!("--batch-formation is \"{name}\"; it must be one of {known}")));
+        return BatchFormation::default();
+    };
+    let mut refuse = |reason: &str| {
+        check.problem(Diagnostic::new(format!("--batch-formation {name} does not go with {reason}")));
+    };
+    if formation != BatchFormation::Mixed && semantics == Semantics::REFERENCE {
+        refuse("--compat inference-sim, which forms batches in one way");
+    } else if formation == BatchFormation::PrefillFirst && options.pp.is_some_and(|pp| pp > 1) {
+        refuse("--pp, whose stages always have mixed batches");
+    }
+    check.note("batch-formation", name, Source::Given);
+    formation
 }
 
 struct Gpu {
@@ -107,7 +201,8 @@ pub(super) fn lay_under(
     let name = options.engine.as_deref().filter(|name| !name.is_empty())?;
     let Some(release) = Release::parse(name) else {
         let (first, last) = (RELEASES[0], RELEASES[RELEASES.len() - 1]);
-        let allowed = format!("{PREFIX}0.{}.{} to {PREFIX}0.{}.{}", first.0, first.1, last.0, last.1);
+        let allowed =
+            format!("{PREFIX}0.{}.{} to {PREFIX}0.{}.{}, {SGLANG}", first.0, first.1, last.0, last.1);
         check.problem(
             Diagnostic::new(format!("--engine is \"{name}\"; it must be one of {allowed}"))
                 .with_help(format!("such as {PREFIX}0.15.1; for other engines give the limits themselves")),
@@ -131,11 +226,18 @@ pub(super) fn lay_under(
     };
     lay("max-num-batched-tokens", &mut options.max_num_batched_tokens, release.max_num_batched_tokens(&gpu));
     let tokens = options.max_num_batched_tokens.unwrap_or(i64::MAX);
-    let seqs = Release::max_num_seqs(&gpu);
-    let seqs = if release.minor >= 10 { seqs.min(tokens.max(1)) } else { seqs };
-    lay("max-num-seqs", &mut options.max_num_seqs, seqs);
-    if options.gpu_memory_utilization.is_none() {
-        options.gpu_memory_utilization = Some(release.gpu_memory_utilization());
+    lay("max-num-seqs", &mut options.max_num_seqs, release.max_num_seqs(&gpu, tokens));
+    if let Some(block_tokens) = release.block_tokens() {
+        lay("block-size-in-tokens", &mut options.block_size_in_tokens, block_tokens);
+    }
+    if options.batch_formation.as_deref().is_none_or(str::is_empty) {
+        options.batch_formation = Some(release.batch_formation().to_owned());
+        laid.push("batch-formation");
+    }
+    if options.gpu_memory_utilization.is_none()
+        && let Some(share) = release.gpu_memory_utilization()
+    {
+        options.gpu_memory_utilization = Some(share);
         laid.push("gpu-memory-utilization");
     }
     Some((release, laid))
@@ -170,8 +272,9 @@ mod tests {
     #[test]
     fn limits_follow_the_gpus_memory() {
         let gpu = |memory_gib, is_a100| Gpu { memory_gib, is_a100 };
-        let limits =
-            |name: &str, gpu: &Gpu| (release(name).max_num_batched_tokens(gpu), Release::max_num_seqs(gpu));
+        let limits = |name: &str, gpu: &Gpu| {
+            (release(name).max_num_batched_tokens(gpu), release(name).max_num_seqs(gpu, 8_192))
+        };
         assert_eq!(limits("vllm-0.15.1", &gpu(80.0, false)), (8_192, 1_024));
         assert_eq!(limits("vllm-0.15.1", &gpu(80.0, true)), (2_048, 256));
         assert_eq!(limits("vllm-0.8.5", &gpu(80.0, true)), (8_192, 256));
@@ -196,5 +299,15 @@ mod tests {
     #[test]
     fn batches_are_formed_ahead_since_0_14() {
         assert!(!release("vllm-0.13.0").schedules_ahead() && release("vllm-0.14.1").schedules_ahead());
+    }
+
+    #[test]
+    fn sglang_processes_prompts_first_in_chunks_that_follow_the_gpus_memory() {
+        let sglang = release("sglang");
+        let chunk = |memory_gib| sglang.max_num_batched_tokens(&Gpu { memory_gib, is_a100: false });
+        assert_eq!([24.0, 48.0, 80.0, 141.0, 180.0].map(chunk), [2_048, 4_096, 8_192, 8_192, 16_384]);
+        assert_eq!((sglang.batch_formation(), sglang.block_tokens()), ("prefill-first", Some(1)));
+        assert_eq!(sglang.capture_sizes(20, 8_192), [1, 2, 4, 8, 12, 16]);
+        assert!(sglang.schedules_ahead());
     }
 }

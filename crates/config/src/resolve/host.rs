@@ -15,6 +15,8 @@ use blis_latency::{Backend, HostTimes};
 const MOST_CAPTURED: i64 = 1 << 16;
 /// Most workers of a front end.
 const MOST_WORKERS: i64 = 1 << 16;
+/// Most tokens of a streamed chunk, and most rounds between two looks for requests.
+const LONGEST_INTERVAL: i64 = 1 << 20;
 /// Longest time of a single thing that the CPU does, µs.
 const LONGEST_US: f64 = 3.6e9;
 
@@ -51,8 +53,8 @@ pub(super) fn host(
     let is_asked_for = engine.is_some() || *given != HostOptions::default();
     if is_asked_for && semantics == Semantics::REFERENCE {
         check.problem(Diagnostic::new(
-            "--engine, --front-end-*, --host-*, --async-scheduling and --cuda-graph-max do not go with --compat \
-             inference-sim, which knows no CPU",
+            "--engine, --front-end-*, --host-*, --stream-interval, --recv-interval, --async-scheduling and \
+             --cuda-graph-max do not go with --compat inference-sim, which knows no CPU",
         ));
     }
     let is_asked_for = is_asked_for || coefficients.is_some_and(CoefficientSet::has_host);
@@ -87,12 +89,18 @@ pub(super) fn host(
     } else {
         shown.note("cuda-graph-max", capture_sizes.last().copied().unwrap_or_default(), Source::Default);
     }
+    let interval = |check: &mut Check, name: &str, given: Option<i64>| {
+        check.integer(name, given, 1, 1..=LONGEST_INTERVAL) as u32
+    };
     let config = HostConfig {
         front_end_workers: shown.integer("front-end-workers", given.front_end_workers, 1, 1..=MOST_WORKERS)
             as u32,
         front_end_us: time(shown, "front-end-us", given.front_end_us),
         front_end_us_per_token: time(shown, "front-end-us-per-token", given.front_end_us_per_token),
         schedules_ahead: times.overlaps,
+        recv_interval: interval(shown, "recv-interval", given.recv_interval),
+        output_us_per_token: time(shown, "host-output-us-per-token", given.output_us_per_token),
+        stream_interval: interval(shown, "stream-interval", given.stream_interval),
     };
     if engine.is_some() {
         let of_engine: Vec<&str> = [

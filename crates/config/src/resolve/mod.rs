@@ -164,6 +164,7 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         check.count("max-num-batched-tokens", options.max_num_batched_tokens, 2048, 1);
     let long_prefill_token_threshold =
         check.count("long-prefill-token-threshold", options.long_prefill_token_threshold, 0, 0);
+    let batch_formation = engine::batch_formation(&mut check, options, semantics);
     let block_tokens = check.count("block-size-in-tokens", options.block_size_in_tokens, 16, 1);
     let cpu_tier = cluster::cpu_tier(&mut check, options);
     let offload_file = offload::from_file(&mut check, options, &catalogue, block_tokens);
@@ -239,6 +240,7 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         max_num_batched_tokens,
         long_prefill_token_threshold,
         max_model_len: served.max_model_len,
+        batch_formation,
         scheduler,
         preemption,
         cpu_tier,
