@@ -38,6 +38,12 @@ pub(crate) fn points(folder: &Folder<'_>) -> Result<Vec<Point>, Vec<Diagnostic>>
     if problems.is_empty() { Ok(points) } else { Err(problems) }
 }
 
+/// A release of SGLang as `--engine` takes it. Builds without a number are of the months before 0.5.10.
+fn sglang(version: &str) -> String {
+    let is_numbered = version.starts_with("0.5.");
+    format!("sglang-{}", if is_numbered { version } else { "0.5.9" })
+}
+
 fn point(row: Row<'_>, folder: &Folder<'_>, problems: &mut Vec<Diagnostic>) -> Option<Point> {
     let lengths = |column: &str, problems: &mut Vec<Diagnostic>| {
         let most = row.needed_count(column, problems)?;
@@ -53,7 +59,7 @@ fn point(row: Row<'_>, folder: &Folder<'_>, problems: &mut Vec<Diagnostic>) -> O
         pp: row.count("pp", problems).filter(|pp| *pp > 1),
         engine: match row.text("backend") {
             "vllm" => Server::vllm(row.text("backend_version")),
-            "sglang" => Some("sglang".to_owned()),
+            "sglang" => Some(sglang(row.text("backend_version"))),
             // Of other engines there are no presets.
             _ => None,
         },

@@ -188,6 +188,8 @@ pub struct HostOptions {
     pub us_per_request: Option<f64>,
     /// And for each prompt token that is processed.
     pub us_per_prefill_token: Option<f64>,
+    /// Of launching the kernels of a layer one by one, in steps with prompts.
+    pub us_per_eager_layer: Option<f64>,
     /// What the front end takes for a streamed token.
     pub output_us_per_token: Option<f64>,
     /// Tokens of a streamed chunk behind the first; default 1.

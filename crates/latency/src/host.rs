@@ -4,6 +4,9 @@
 //! step = max(GPU, CPU) where the CPU prepares the next step while the GPU works, GPU + CPU where it does not, with
 //! CPU = us_per_step + us_per_request · requests + us_per_prefill_token · prefill tokens. A model whose times are of whole
 //! steps ([`LatencyModel::covers_host`]) holds the CPU's share already: it is only padded.
+//!
+//! An engine that launches the kernels of prompts one by one keeps the GPU waiting where they are short: a step with prompts
+//! takes us_per_eager_layer · layers at least.
 
 use crate::model::{Batch, LatencyModel};
 use crate::pipeline::Pipeline;
@@ -21,7 +24,9 @@ pub struct HostTimes {
     pub us_per_request: f64,
     /// Of every prompt token processed, µs.
     pub us_per_prefill_token: f64,
-    /// Whether all that happens while the GPU works on the step before.
+    /// Of launching the kernels of a layer one by one, in steps with prompts, µs.
+    pub us_per_eager_layer: f64,
+    /// Whether all but that happens while the GPU works on the step before.
     pub overlaps: bool,
     /// Numbers of decoding requests for which there are graphs, ascending; empty = there are none.
     pub capture_sizes: Vec<u32>,
@@ -33,13 +38,16 @@ pub struct Hosted {
     model: Arc<dyn LatencyModel>,
     host: HostTimes,
     latency: Tick,
+    /// Least time of a step with prompts.
+    launches: Tick,
 }
 
 impl Hosted {
-    /// Puts the CPU around a model.
-    pub fn new(model: Arc<dyn LatencyModel>, host: HostTimes) -> Self {
+    /// Puts the CPU around the step-time model of a transformer with so many layers.
+    pub fn new(model: Arc<dyn LatencyModel>, host: HostTimes, layers: u32) -> Self {
         let latency = Tick::trunc(host.latency_us);
-        Self { model, host, latency }
+        let launches = Tick::trunc(host.us_per_eager_layer * f64::from(layers));
+        Self { model, host, latency, launches }
     }
 
     /// The size of the graph that a batch of decoding requests runs in; its own above the largest.
@@ -70,6 +78,7 @@ impl LatencyModel for Hosted {
     #[inline]
     fn step_time(&self, batch: &Batch<'_>) -> Tick {
         let gpu = self.model.step_time(&Batch { decodes: self.padded(batch), ..*batch });
+        let gpu = if batch.prefills.is_empty() { gpu } else { gpu.max(self.launches) };
         if self.model.covers_host() || batch.is_empty() {
             return gpu;
         }
@@ -138,10 +147,11 @@ mod tests {
             us_per_step: 40.0,
             us_per_request: 2.0,
             us_per_prefill_token: 0.5,
+            us_per_eager_layer: 0.0,
             overlaps,
             capture_sizes: vec![1, 2, 4, 8],
         };
-        Hosted::new(Arc::new(Plain { covers_host }), host)
+        Hosted::new(Arc::new(Plain { covers_host }), host, 4)
     }
 
     fn decodes(decodes: u64) -> Batch<'static> {
@@ -163,6 +173,18 @@ mod tests {
     fn decoding_requests_run_in_the_next_larger_graph() {
         let step = |batch: u64| hosted(true, true).step_time(&decodes(batch)).as_us();
         assert_eq!([1, 2, 3, 4, 5, 8, 9].map(step), [10, 20, 40, 40, 80, 80, 90]);
+    }
+
+    #[test]
+    fn kernels_that_are_launched_one_by_one_keep_the_gpu_waiting_for_short_prompts() {
+        let host = HostTimes { us_per_eager_layer: 30.0, ..HostTimes::default() };
+        let hosted = Hosted::new(Arc::new(Plain { covers_host: true }), host, 4);
+        let step = |new_tokens| {
+            let prefills = [Prefill { prompt_tokens: new_tokens, progress: 0, new_tokens }];
+            hosted.step_time(&Batch { prefills: &prefills, ..Batch::default() }).as_us()
+        };
+        assert_eq!([10, 120, 200].map(step), [120, 120, 200]);
+        assert_eq!(hosted.step_time(&decodes(2)).as_us(), 20, "decoding requests have graphs");
     }
 
     #[test]

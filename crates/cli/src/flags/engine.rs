@@ -51,7 +51,7 @@ impl EngineFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Host")]
 pub(crate) struct HostFlags {
-    /// Serving engine whose defaults hold where no flag is given, vllm-0.8.5 to vllm-0.33.0 or sglang: limits, share of GPU
+    /// Serving engine whose defaults hold where no flag is given, vllm-0.8.5 to vllm-0.33.0, sglang-0.5.0 to sglang-0.5.23 or sglang: limits, share of GPU
     /// memory, formation of batches, scheduling ahead, CUDA graphs; the servers' CPUs are modelled then [default: none]
     #[arg(long, value_name = "NAME")]
     engine: Option<String>,
@@ -77,6 +77,10 @@ pub(crate) struct HostFlags {
     /// And for each prompt token that is processed, µs [default: 0]
     #[arg(long, value_name = "NUM")]
     host_step_us_per_prefill_token: Option<Typed<f64>>,
+    /// What launching the kernels of a layer takes in steps with prompts, which take that times the layers at least: for
+    /// engines that process prompts without compiled graphs, µs [default: as the engine, else 0]
+    #[arg(long, value_name = "NUM")]
+    host_launch_us_per_layer: Option<Typed<f64>>,
     /// What the front end takes for each streamed chunk on its way out, µs; first tokens wait for those before them
     /// [default: 0]
     #[arg(long, value_name = "NUM")]
@@ -109,6 +113,7 @@ impl HostFlags {
             us_per_request: findings.value("--host-step-us-per-request", self.host_step_us_per_request),
             us_per_prefill_token: findings
                 .value("--host-step-us-per-prefill-token", self.host_step_us_per_prefill_token),
+            us_per_eager_layer: findings.value("--host-launch-us-per-layer", self.host_launch_us_per_layer),
             output_us_per_token: findings.value("--host-output-us-per-token", self.host_output_us_per_token),
             stream_interval: findings.value("--stream-interval", self.stream_interval),
             recv_interval: findings.value("--recv-interval", self.recv_interval),

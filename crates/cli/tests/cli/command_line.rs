@@ -170,6 +170,7 @@ fn help_shows_the_documented_flags_and_no_others() {
         "host-step-us",
         "host-step-us-per-request",
         "host-step-us-per-prefill-token",
+        "host-launch-us-per-layer",
         "host-output-us-per-token",
         "stream-interval",
         "recv-interval",

@@ -1,7 +1,10 @@
 //! What a serving engine does when nobody says otherwise: limits, memory, formation of batches, scheduling ahead, CUDA graphs.
 //!
 //! The figures of vLLM are those of `vllm serve` with CUDA. Between two releases that were looked at, the older one's hold.
-//! Those of SGLang are of its releases 0.5: chunks of prompts by GPU memory, pages of one token, overlapped scheduling.
+//! Those of SGLang are of its releases 0.5: chunks of prompts by GPU memory, pages of one token, overlapped scheduling. Before
+//! 0.5.10 steps with prompts take what the CPU takes to launch their kernels at least: 3 ms a layer, by the times to the first
+//! token of 30 closed-loop points of DeepSeek-R1, GLM-5 and Qwen3.5 (each of the three left out: 3.5, 4 and 2.5 ms). Those of
+//! 0.5.10 show none of that.
 
 use super::check::{Check, Source};
 use crate::catalogue::Catalogue;
@@ -12,8 +15,15 @@ use blis_kernel::Semantics;
 
 /// The engine of which presets know releases.
 const PREFIX: &str = "vllm-";
-/// The other one.
+/// The other one, by itself and before the patch of a release.
 const SGLANG: &str = "sglang";
+const SGLANG_PREFIX: &str = "sglang-0.5.";
+/// The latest patch of it that presets know.
+const SGLANG_LATEST: u32 = 23;
+/// The first that has graphs for prompts.
+const SGLANG_PROMPT_GRAPHS: u32 = 10;
+/// What launching the kernels of a layer takes before that, µs.
+const SGLANG_LAUNCH_US: f64 = 3_000.0;
 /// What prompts and decoding requests have of a step, by name.
 const FORMATIONS: [(&str, BatchFormation); 2] =
     [("mixed", BatchFormation::Mixed), ("prefill-first", BatchFormation::PrefillFirst)];
@@ -56,18 +66,26 @@ pub(super) enum Release {
         /// The release.
         minor: u32,
     },
-    /// SGLang 0.5.
-    Sglang,
+    /// SGLang 0.5.patch.
+    Sglang {
+        /// The release.
+        patch: u32,
+    },
 }
 
 impl Release {
     /// The latest.
     pub(super) const LATEST: Self = Self::Vllm { minor: LATEST_MINOR };
 
-    /// Reads `vllm-0.15.1`, `vllm-0.15` or `sglang`.
+    /// Reads `vllm-0.15.1`, `vllm-0.15`, `sglang` or `sglang-0.5.10.post1`.
     fn parse(name: &str) -> Option<Self> {
         if name == SGLANG {
-            return Some(Self::Sglang);
+            return Some(Self::Sglang { patch: SGLANG_LATEST });
+        }
+        if let Some(release) = name.strip_prefix(SGLANG_PREFIX) {
+            let (patch, post) = release.split_once(".post").unwrap_or((release, "0"));
+            let patch = patch.parse().ok().filter(|patch| *patch <= SGLANG_LATEST)?;
+            return post.parse::<u32>().is_ok().then_some(Self::Sglang { patch });
         }
         let mut parts = name.strip_prefix(PREFIX)?.split('.');
         let (major, minor) = (parts.next()?, parts.next()?.parse().ok()?);
@@ -80,19 +98,27 @@ impl Release {
     pub(super) fn schedules_ahead(self) -> bool {
         match self {
             Self::Vllm { minor } => minor >= 14,
-            Self::Sglang => true,
+            Self::Sglang { .. } => true,
+        }
+    }
+
+    /// What launching the kernels of a layer takes in steps with prompts, µs, where they have no graphs.
+    pub(super) fn launch_us_per_layer(self) -> f64 {
+        match self {
+            Self::Sglang { patch: ..SGLANG_PROMPT_GRAPHS } => SGLANG_LAUNCH_US,
+            Self::Sglang { .. } | Self::Vllm { .. } => 0.0,
         }
     }
 
     fn batch_formation(self) -> &'static str {
         match self {
             Self::Vllm { .. } => "mixed",
-            Self::Sglang => "prefill-first",
+            Self::Sglang { .. } => "prefill-first",
         }
     }
 
     fn block_tokens(self) -> Option<i64> {
-        (self == Self::Sglang).then_some(1)
+        matches!(self, Self::Sglang { .. }).then_some(1)
     }
 
     fn gpu_memory_utilization(self) -> Option<f64> {
@@ -100,14 +126,14 @@ impl Release {
             Self::Vllm { minor: 20.. } => Some(0.92),
             Self::Vllm { .. } => Some(0.9),
             // It sets aside what graphs and chunks take, by a rule of its own.
-            Self::Sglang => None,
+            Self::Sglang { .. } => None,
         }
     }
 
     fn max_num_batched_tokens(self, gpu: &Gpu) -> i64 {
         let minor = match self {
             Self::Vllm { minor } => minor,
-            Self::Sglang => {
+            Self::Sglang { .. } => {
                 return match gpu.memory_gib {
                     gib if gib >= VERY_LARGE_GIB => 16_384,
                     gib if gib >= SGLANG_LARGE_GIB => 8_192,
@@ -130,7 +156,7 @@ impl Release {
         match self {
             Self::Vllm { minor: 10.. } => seqs.min(tokens.max(1)),
             Self::Vllm { .. } => seqs,
-            Self::Sglang => SGLANG_MAX_SEQS,
+            Self::Sglang { .. } => SGLANG_MAX_SEQS,
         }
     }
 
@@ -201,8 +227,10 @@ pub(super) fn lay_under(
     let name = options.engine.as_deref().filter(|name| !name.is_empty())?;
     let Some(release) = Release::parse(name) else {
         let (first, last) = (RELEASES[0], RELEASES[RELEASES.len() - 1]);
-        let allowed =
-            format!("{PREFIX}0.{}.{} to {PREFIX}0.{}.{}, {SGLANG}", first.0, first.1, last.0, last.1);
+        let allowed = format!(
+            "{PREFIX}0.{}.{} to {PREFIX}0.{}.{}, {SGLANG}, {SGLANG_PREFIX}0 to {SGLANG_PREFIX}{SGLANG_LATEST}",
+            first.0, first.1, last.0, last.1
+        );
         check.problem(
             Diagnostic::new(format!("--engine is \"{name}\"; it must be one of {allowed}"))
                 .with_help(format!("such as {PREFIX}0.15.1; for other engines give the limits themselves")),
@@ -263,8 +291,16 @@ mod tests {
     #[test]
     fn a_release_is_named_with_or_without_its_patch() {
         assert_eq!(release("vllm-0.15.1"), release("vllm-0.15"));
-        for name in ["vllm", "vllm-1.0", "vllm-0.7.0", "vllm-0.34", "vllm-0.15.1.2", "vllm-0.x", "sglang-0.5"]
-        {
+        for name in [
+            "vllm",
+            "vllm-1.0",
+            "vllm-0.7.0",
+            "vllm-0.34",
+            "vllm-0.15.1.2",
+            "vllm-0.x",
+            "sglang-0.4.9",
+            "sglang-0.5.x",
+        ] {
             assert_eq!(Release::parse(name), None, "{name}");
         }
     }
@@ -309,5 +345,12 @@ mod tests {
         assert_eq!((sglang.batch_formation(), sglang.block_tokens()), ("prefill-first", Some(1)));
         assert_eq!(sglang.capture_sizes(20, 8_192), [1, 2, 4, 8, 12, 16]);
         assert!(sglang.schedules_ahead());
+    }
+
+    #[test]
+    fn sglang_launches_the_kernels_of_prompts_one_by_one_before_it_has_graphs_for_them() {
+        let launch = |name: &str| release(name).launch_us_per_layer();
+        assert_eq!(["sglang-0.5.5.post3", "sglang-0.5.9"].map(launch), [3_000.0; 2]);
+        assert_eq!(["sglang-0.5.10.post1", "sglang", "vllm-0.8.5"].map(launch), [0.0; 3]);
     }
 }

@@ -72,11 +72,17 @@ pub(super) fn host(
         }
         value
     };
+    let of_release = release.launch_us_per_layer();
     let times = HostTimes {
         latency_us: time(shown, "host-latency-us", given.latency_us),
         us_per_step: time(shown, "host-step-us", given.us_per_step),
         us_per_request: time(shown, "host-step-us-per-request", given.us_per_request),
         us_per_prefill_token: time(shown, "host-step-us-per-prefill-token", given.us_per_prefill_token),
+        us_per_eager_layer: time(
+            shown,
+            "host-launch-us-per-layer",
+            given.us_per_eager_layer.or(Some(of_release).filter(|us| *us > 0.0)),
+        ),
         overlaps: given.async_scheduling.unwrap_or(release.schedules_ahead()),
         capture_sizes: Vec::new(),
     };
@@ -106,6 +112,7 @@ pub(super) fn host(
         let of_engine: Vec<&str> = [
             ("async-scheduling", given.async_scheduling.is_none()),
             ("cuda-graph-max", given.cuda_graph_max.is_none()),
+            ("host-launch-us-per-layer", given.us_per_eager_layer.is_none() && of_release > 0.0),
         ]
         .into_iter()
         .filter_map(|(name, is_preset)| is_preset.then_some(name))

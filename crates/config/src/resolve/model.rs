@@ -394,8 +394,9 @@ fn finish(
     if has_cpu {
         check.settings.extend(cpu.unasked.settings.clone());
     }
+    let layers = host.map_or(0, |host| host.config.architecture.layers);
     let latency: Arc<dyn LatencyModel> =
-        if has_cpu { Arc::new(Hosted::new(latency, cpu.times.clone())) } else { latency };
+        if has_cpu { Arc::new(Hosted::new(latency, cpu.times.clone(), layers)) } else { latency };
     let knows_adapter_overhead = matches!(
         wanted.backend,
         Backend::Auto | Backend::Profiled | Backend::TrainedPhysics | Backend::Roofline
