@@ -122,9 +122,8 @@ impl Naive<'_> {
         let mut budget = self.scenario.max_num_batched_tokens as usize;
         self.look_for_requests();
         let prompts_first = self.scenario.batch_formation == BatchFormation::PrefillFirst;
-        let (prompts, everybody): (fn(bool) -> bool, fn(bool) -> bool) = (|prefill| prefill, |_| true);
         let mut anybody_evicted =
-            self.continue_running(now, &mut budget, if prompts_first { prompts } else { everybody });
+            self.continue_running(now, &mut budget, |prefill| prefill || !prompts_first);
         if let Some(chain) = &mut self.cache.chain {
             chain.poll();
         }
