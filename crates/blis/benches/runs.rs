@@ -42,7 +42,7 @@ fn closed_loop(name: &'static str, requests: u64, instances: u64, users: u64) ->
 }
 
 fn runs(c: &mut Criterion) {
-    let cases = [
+    let cases = vec![
         weighted("100 requests, 1 instance", 100, 1, 1.0),
         weighted("10,000 requests, 4 instances", 10_000, 4, 80.0),
         weighted("50,000 requests, 16 instances", 50_000, 16, 320.0),

@@ -55,3 +55,48 @@ fn figures_that_make_no_sense_are_refused_together() {
         &["do not go with --compat"],
     );
 }
+
+#[test]
+fn sglang_processes_prompts_first_and_says_so() {
+    let shown = succeeded(&format!("{RUN} --engine sglang-0.5.9 --show-config")).stderr;
+    let line = |name: &str| {
+        shown.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap_or_default().to_owned()
+    };
+    for (name, value) in [
+        ("batch-formation", "prefill-first"),
+        ("block-size-in-tokens", "1"),
+        ("host-launch-us-per-layer", "3000"),
+    ] {
+        assert!(line(name).contains(value) && line(name).contains("engine"), "{name}: {shown}");
+    }
+    let shown = succeeded(&format!("{RUN} --engine sglang --batch-formation mixed --show-config")).stderr;
+    assert!(shown.contains("mixed") && !shown.contains("host-launch-us-per-layer"), "{shown}");
+}
+
+#[test]
+fn requests_wait_for_looks_and_tokens_for_their_way_out() {
+    let host = "--front-end-us 0 --front-end-us-per-token 0";
+    let base = ttft_mean(host);
+    assert!(ttft_mean(&format!("{host} --recv-interval 30")) > 1.5 * base, "after {base}");
+    let slow = ttft_mean(&format!("{host} --host-output-us-per-token 1000"));
+    let in_chunks = ttft_mean(&format!("{host} --host-output-us-per-token 1000 --stream-interval 20"));
+    assert!(slow > in_chunks && in_chunks > base + 0.9, "{slow}, {in_chunks}, {base}");
+}
+
+#[test]
+fn formations_that_do_not_go_with_the_rest_are_refused() {
+    refused(
+        "run --model qwen/qwen3-14b --batch-formation first",
+        &["it must be one of mixed, prefill-first"],
+    );
+    let first = "--batch-formation prefill-first";
+    refused(&format!("run --model qwen/qwen3-14b {first} --pp 2"), &["does not go with --pp"]);
+    refused(
+        &format!("run --model qwen/qwen3-14b {first} --compat inference-sim"),
+        &["does not go with --compat"],
+    );
+    refused(
+        "run --model qwen/qwen3-14b --recv-interval 0 --stream-interval 0",
+        &["--recv-interval is 0", "--stream-interval is 0"],
+    );
+}
