@@ -70,7 +70,14 @@ fn sglang_processes_prompts_first_and_says_so() {
         assert!(line(name).contains(value) && line(name).contains("engine"), "{name}: {shown}");
     }
     let shown = succeeded(&format!("{RUN} --engine sglang --batch-formation mixed --show-config")).stderr;
-    assert!(shown.contains("mixed") && !shown.contains("host-launch-us-per-layer"), "{shown}");
+    let words = |name: &str| {
+        shown
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .find(|words| words.first() == Some(&name))
+    };
+    assert_eq!(words("batch-formation").expect("a setting")[1], "mixed");
+    assert_eq!(words("host-launch-us-per-layer").expect("a setting")[1], "0");
 }
 
 #[test]
