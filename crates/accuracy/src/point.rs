@@ -1,9 +1,9 @@
 //! A measured run: the server, its load and what was measured.
 
 use blis_config::RunOptions;
+use blis_config::options::HostOptions;
 use blis_kernel::Tick;
 use blis_workload::Trace;
-use blis_config::options::HostOptions;
 use std::path::PathBuf;
 use std::sync::Arc;
 
