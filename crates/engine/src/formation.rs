@@ -210,7 +210,7 @@ impl Instance {
             }
         }
         if self.wants_longest_decode_context {
-            self.scratch_longest = self.longest_in_lockstep();
+            self.scratch_longest = if self.lockstep.is_paused { 0 } else { self.longest_in_lockstep() };
             for &slot in &self.alone {
                 let request = &self.requests[slot as usize];
                 if request.scheduled > 0 {
