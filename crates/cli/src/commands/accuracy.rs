@@ -47,9 +47,6 @@ struct AccuracyFlags {
     /// Most runs of a set, spread over it [default: all]
     #[arg(long, value_name = "INT")]
     limit: Option<Typed<i64>>,
-    /// Take the defaults of the engine release that each run was measured with, as --engine does for one
-    #[arg(long, conflicts_with = "engine")]
-    engine_as_measured: bool,
     /// Seed of arrivals and lengths that were not recorded [default: 42]
     #[arg(long, value_name = "INT")]
     seed: Option<Typed<i64>>,
@@ -110,7 +107,8 @@ pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registr
     if points.is_empty() {
         return Err(Diagnostic::new("--sets, --models and --gpus together leave no run").into());
     }
-    if !flags.engine_as_measured {
+    // A release that is named goes for all of them.
+    if base.engine.is_some() {
         for point in &mut points {
             point.server.engine = None;
         }
@@ -126,19 +124,17 @@ pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registr
         })?;
     }
     if let Some(path) = flags.markdown.filter(|path| !path.as_os_str().is_empty()) {
-        let model = base.latency_model.as_deref().unwrap_or("the default");
-        let named = base.latency_model.as_ref().map(|model| format!(" --latency-model {model}"));
-        let asked =
-            named.unwrap_or_default() + if flags.engine_as_measured { " --engine-as-measured" } else { "" };
+        let model = base.latency_model.as_deref().unwrap_or("auto");
+        let named = |flag: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!(" --{flag} {value}")).unwrap_or_default()
+        };
+        let asked = named("latency-model", &base.latency_model) + &named("engine", &base.engine);
         let asked = asked + if wanted.is_some() { " --intervals" } else { "" };
         let settings = [
             format!("BLIS {}, step-time model: {model}", env!("CARGO_PKG_VERSION")),
-            match (flags.engine_as_measured, &base.engine) {
-                (true, _) => {
-                    "engine's defaults and CPU: of the release that each run was measured with".to_owned()
-                }
-                (false, Some(engine)) => format!("engine's defaults and CPU: {engine}"),
-                (false, None) => "engine's defaults and CPU: as the step-time model".to_owned(),
+            match &base.engine {
+                None => "engine's defaults and CPU: of the release that each run was measured with".to_owned(),
+                Some(engine) => format!("engine's defaults and CPU: {engine}"),
             },
             format!("seed of what was not recorded: {}", base.seed.unwrap_or(42)),
             format!("command: `blis accuracy DIR{asked} --markdown FILE`, where DIR has the measurements"),
