@@ -56,9 +56,6 @@ struct MeasuredFlags {
     /// Most runs of a set of DIR, spread over it [default: all]
     #[arg(long, value_name = "INT")]
     limit: Option<Typed<i64>>,
-    /// Take the defaults of the engine release that each run of DIR was measured with, as --engine does for one
-    #[arg(long, conflicts_with = "engine")]
-    engine_as_measured: bool,
     /// YAML header of a trace of a server that the flags below describe; may be given again, each with its --trace-data
     #[arg(long, value_name = "FILE")]
     trace_header: Vec<PathBuf>,
@@ -185,7 +182,7 @@ pub(crate) fn run(args: FitArgs, mut findings: Findings, policies: &Registry) ->
     }
     let names_host =
         parameters.iter().chain(fixed.keys()).any(|name| HOST.iter().any(|known| known.name == *name));
-    let has_host = names_host || base.engine.is_some() || measured.engine_as_measured;
+    let has_host = names_host || base.engine.is_some() || folder.is_some();
     let start = match &flags.start {
         Some(path) => findings.try_all(started(path, &mut base)),
         None => built_in(&mut base, has_host, &mut findings),
@@ -207,7 +204,8 @@ pub(crate) fn run(args: FitArgs, mut findings: Findings, policies: &Registry) ->
         }
         checksums(folder, &mut files);
     }
-    if !measured.engine_as_measured {
+    // A release that is named goes for all of them.
+    if base.engine.is_some() {
         for point in &mut points {
             point.server.engine = None;
         }
