@@ -34,12 +34,12 @@ impl Parameter {
     }
 }
 
-/// The host's. The front end: least absolute errors of the mean TTFT over 63 stages of load of nine models under vLLM 0.15.1
-/// (A100, H100, L40S), with batches formed ahead. Fitted without the model that they are scored on, base and slope came out
-/// between 3.3 and 8 ms and 0 and 8 µs, and missed by 4 % in the median.
+/// The host's. The front end: the mean TTFT of 59 runs of ten models under vLLM 0.15.1 (A100, H100, L40S) and 85 points of closed
+/// loops of two models under vLLM 0.11 to 0.19 (H100, H200, B200, B300). Fitted without the model that is scored, base and
+/// slope come out between 1 and 2.5 ms and 9 and 11 µs (`docs/host.md`).
 pub const HOST: [Parameter; 8] = [
-    Parameter::new("front_end_us", 4_500.0, 200_000.0),
-    Parameter::new("front_end_us_per_token", 6.0, 1_000.0),
+    Parameter::new("front_end_us", 2_000.0, 200_000.0),
+    Parameter::new("front_end_us_per_token", 10.0, 1_000.0),
     Parameter::new("host_latency_us", 0.0, 200_000.0),
     Parameter::new("host_launch_us_per_layer", 0.0, 50_000.0),
     Parameter::new("host_output_us_per_token", 0.0, 10_000.0),
