@@ -4,7 +4,7 @@
 //! Those of SGLang are of its releases 0.5: chunks of prompts by GPU memory, pages of one token, overlapped scheduling. Before
 //! 0.5.10 steps with prompts take what the CPU takes to launch their kernels at least: 3 ms a layer, by the times to the first
 //! token of 30 closed-loop points of DeepSeek-R1, GLM-5 and Qwen3.5 (each of the three left out: 3.5, 4 and 2.5 ms). Those of
-//! 0.5.10 show none of that.
+//! Qwen3.5 under 0.5.10 show none of that; DeepSeek-R1 under 0.5.10 still waits longer for its first token than is simulated.
 
 use super::check::{Check, Source};
 use crate::catalogue::Catalogue;
