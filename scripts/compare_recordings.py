@@ -93,6 +93,8 @@ def server_flags(settings, work):
     """The recorded server as flags of blis."""
     model = settings["model"].lower()
     flags = ["--model", model, "--hardware", settings["hardware"], "--tp", settings["tp"]]
+    # Both ways with the same step times: what else differs is to show.
+    flags += ["--latency-model", "trained-physics"]
     flags += ["--max-num-seqs", settings["max_num_seqs"]]
     flags += ["--max-num-batched-tokens", settings["max_num_batched_tokens"]]
     flags += ["--max-model-len", settings["max_model_len"]]

@@ -32,7 +32,7 @@ fn outcome(prefill_instances: i64) -> Outcome {
 
 #[test]
 fn prefill_instances_halve_the_worst_pauses_and_lengthen_the_first_wait() {
-    let (together, apart) = (outcome(0).cluster, outcome(1).cluster);
-    assert!(apart.itl_ms.p99 < 0.6 * together.itl_ms.p99, "pauses between tokens");
-    assert!(apart.ttft_ms.p99 > 2.0 * together.ttft_ms.p99, "one instance processes every prompt");
+    let (together, apart) = (outcome(0).cluster, outcome(2).cluster);
+    assert!(apart.itl_ms.p99 < 0.5 * together.itl_ms.p99, "pauses between tokens");
+    assert!(apart.ttft_ms.p99 > 1.2 * together.ttft_ms.p99, "two instances process every prompt");
 }
