@@ -133,7 +133,9 @@ pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registr
         let settings = [
             format!("BLIS {}, step-time model: {model}", env!("CARGO_PKG_VERSION")),
             match &base.engine {
-                None => "engine's defaults and CPU: of the release that each run was measured with".to_owned(),
+                None => {
+                    "engine's defaults and CPU: of the release that each run was measured with".to_owned()
+                }
                 Some(engine) => format!("engine's defaults and CPU: {engine}"),
             },
             format!("seed of what was not recorded: {}", base.seed.unwrap_or(42)),
