@@ -1,7 +1,10 @@
 //! The fitted sets that are built in. `blis fit` wrote them; `docs/fit.md` has the command.
+//!
+//! A run needs a few values of them; how sure they are and where they come from is read only for those who ask.
 
 use super::{CoefficientSet, HOST};
 use blis_latency::Backend;
+use serde::Deserialize;
 use std::sync::OnceLock;
 
 const PROFILED: &str = include_str!("../../data/coefficients/profiled.json");
@@ -16,9 +19,38 @@ pub fn embedded(backend: Backend) -> Option<&'static CoefficientSet> {
     (backend == Backend::Profiled).then(|| SET.get_or_init(read))
 }
 
-/// A coefficient that is built in, of a step-time model or of the host.
-pub(super) fn value(backend: Option<Backend>, name: &str) -> Option<f64> {
-    let of_model = backend.and_then(embedded).and_then(|set| set.get(name));
-    let is_host = || HOST.iter().any(|known| known.name == name);
-    of_model.or_else(|| embedded(Backend::Profiled).filter(|_| is_host())?.get(name))
+/// What of a set a run needs.
+#[derive(Deserialize)]
+struct Values<'a> {
+    #[serde(borrow)]
+    coefficients: Vec<Value<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Value<'a> {
+    name: &'a str,
+    value: f64,
+}
+
+impl Values<'_> {
+    fn get(&self, name: &str) -> Option<f64> {
+        self.coefficients.iter().find(|own| own.name == name).map(|own| own.value)
+    }
+}
+
+/// The values of [`embedded`].
+fn values(backend: Backend) -> Option<&'static Values<'static>> {
+    static VALUES: OnceLock<Values<'static>> = OnceLock::new();
+    let read =
+        || serde_json::from_str(PROFILED).unwrap_or_else(|error| panic!("embedded coefficients: {error}"));
+    (backend == Backend::Profiled).then(|| VALUES.get_or_init(read))
+}
+
+/// A coefficient that is built in, of a step-time model or of the host: fitted, else for the host as [`HOST`] has it.
+pub(crate) fn value(backend: Option<Backend>, name: &str) -> Option<f64> {
+    let of_model = backend.and_then(values).and_then(|set| set.get(name));
+    of_model.or_else(|| {
+        let known = HOST.iter().find(|known| known.name == name)?;
+        values(Backend::Profiled).and_then(|set| set.get(name)).or(Some(known.default))
+    })
 }

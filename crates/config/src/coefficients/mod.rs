@@ -11,6 +11,7 @@ mod known;
 mod tests;
 
 pub use embedded::embedded;
+pub(crate) use embedded::value as built_in;
 pub use known::{HOST, Parameter, parameters};
 
 use crate::diagnostic::Diagnostic;
@@ -126,7 +127,7 @@ impl CoefficientSet {
             .chain(HOST)
             .map(|parameter| Coefficient {
                 name: parameter.name.to_owned(),
-                value: embedded::value(latency_model, parameter.name).unwrap_or(parameter.default),
+                value: built_in(latency_model, parameter.name).unwrap_or(parameter.default),
                 lower: parameter.lower,
                 upper: parameter.upper,
                 sd: None,
@@ -207,7 +208,7 @@ impl CoefficientSet {
     pub fn tuning(&self) -> Tuning {
         let mut tuning = Tuning::default();
         for (name, place) in known::places(&mut tuning) {
-            if let Some(value) = self.get(name).or_else(|| embedded::value(Some(Backend::Profiled), name)) {
+            if let Some(value) = self.get(name).or_else(|| built_in(Some(Backend::Profiled), name)) {
                 *place = value;
             }
         }

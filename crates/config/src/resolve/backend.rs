@@ -4,7 +4,7 @@ use super::check::{Check, Source};
 use super::coefficients::{disagree, of_model};
 use super::model::{Context, Host, Wanted};
 use crate::catalogue::kernels;
-use crate::coefficients::{CoefficientSet, embedded};
+use crate::coefficients::CoefficientSet;
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
 use blis_kernel::Semantics;
@@ -296,9 +296,11 @@ fn profiled(
     let known = context.catalogue.trained_physics_coefficients().alpha;
     let alpha = context.overheads.unwrap_or(&known);
     let known = blis_latency::Backend::Profiled;
-    let fitted = embedded(known).filter(|_| context.semantics != Semantics::REFERENCE);
-    let set = of_model(context.coefficients, known).or(fitted);
-    let tuning = set.map_or_else(Tuning::default, CoefficientSet::tuning);
+    let tuning = match of_model(context.coefficients, known) {
+        Some(set) => set.tuning(),
+        None if context.semantics == Semantics::REFERENCE => Tuning::default(),
+        None => CoefficientSet::default().tuning(),
+    };
     let composed =
         Profiled::compose(&config.shape, gpu, deployment, wanted.kv_format, &tables, alpha, &tuning)?;
     let name = if is_auto { "auto: profiled" } else { Profiled::NAME };

@@ -4,12 +4,12 @@
 
 use super::check::{Check, Source};
 use super::engine::Release;
-use crate::coefficients::{CoefficientSet, HOST, embedded};
+use crate::coefficients::{CoefficientSet, built_in};
 use crate::diagnostic::Diagnostic;
 use crate::options::{HostOptions, RunOptions};
 use blis_engine::HostConfig;
 use blis_kernel::Semantics;
-use blis_latency::{Backend, HostTimes};
+use blis_latency::HostTimes;
 
 /// Largest batch that may have a CUDA graph.
 const MOST_CAPTURED: i64 = 1 << 16;
@@ -19,13 +19,6 @@ const MOST_WORKERS: i64 = 1 << 16;
 const LONGEST_INTERVAL: i64 = 1 << 20;
 /// Longest time of a single thing that the CPU does, µs.
 const LONGEST_US: f64 = 3.6e9;
-
-/// What a coefficient of the host is where nobody says otherwise.
-fn default_of(name: &str) -> f64 {
-    let fitted = embedded(Backend::Profiled).and_then(|set| set.get(name));
-    let described = || HOST.iter().find(|known| known.name == name).map(|known| known.default);
-    fitted.or_else(described).unwrap_or_default()
-}
 
 /// The CPU side.
 #[derive(Debug)]
@@ -64,7 +57,7 @@ pub(super) fn host(
     let time = |check: &mut Check, name: &str, given: Option<f64>| {
         let key = name.replace('-', "_");
         let fitted = coefficients.and_then(|set| set.get(&key));
-        let default = fitted.unwrap_or_else(|| default_of(&key));
+        let default = fitted.or_else(|| built_in(None, &key)).unwrap_or_default();
         let allowed = |value: f64| (0.0..=LONGEST_US).contains(&value);
         let value = check.real(name, given, default, allowed, "at least 0 and at most an hour, µs");
         if given.is_none() && fitted.is_some() {
