@@ -17,9 +17,7 @@ use std::collections::BTreeMap;
 pub fn document(outcome: &Outcome, fitness: Option<&Fitness>, intervals: Option<&Intervals>) -> String {
     let mut text = json::object(|o| {
         write_ending(o, &outcome.ending);
-        if let Some(name) = outcome.latency_model {
-            o.field("latency_model", name);
-        }
+        o.text_unless_empty("latency_model", outcome.latency_model.unwrap_or_default());
         o.object("requests", |o| {
             write_conservation(o, &outcome.conservation);
             if outcome.faults.is_some() {

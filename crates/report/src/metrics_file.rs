@@ -14,9 +14,7 @@ pub(crate) const CLUSTER: &str = "cluster";
 pub fn metrics_file(outcome: &Outcome) -> String {
     json::object(|o| {
         write_aggregate(o, CLUSTER, &outcome.cluster, true);
-        if let Some(name) = outcome.latency_model {
-            o.field("latency_model", name);
-        }
+        o.text_unless_empty("latency_model", outcome.latency_model.unwrap_or_default());
         if let Some(requests) = &outcome.requests {
             let mut registered = requests.records.iter().filter(|r| r.is_registered()).peekable();
             if registered.peek().is_some() {

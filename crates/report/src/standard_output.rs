@@ -95,9 +95,7 @@ fn write_metrics(
         write_aggregate(o, instance_id, aggregate, false);
         if let Some(outcome) = whole {
             write_judgement(o, outcome);
-            if let Some(name) = outcome.latency_model {
-                o.field("latency_model", name);
-            }
+            o.text_unless_empty("latency_model", outcome.latency_model.unwrap_or_default());
         }
     });
     writeln!(out, "=== Simulation Metrics ===\n{body}")

@@ -2,6 +2,7 @@
 
 use crate::figure::{self, Hardware};
 use blis_cluster::{Control, Detail, Plan, Stopped};
+use blis_config::resolve::Deployed;
 use blis_config::{Diagnostic, Resolved, RunOptions, Surroundings, resolve};
 use blis_intervals::{Configuration, Intervals, Quantity, Validation, drawn, scaled};
 use blis_metrics::Outcome;
@@ -25,23 +26,27 @@ pub struct Made<'a> {
     pub surroundings: &'a Surroundings<'a>,
 }
 
-/// Why a run can have no bands, as far as that is known before.
+/// What a run's bands are looked up by, known before it is made.
 ///
 /// # Errors
-/// The reasons.
-pub fn can_have_bands(options: &RunOptions, resolved: &Resolved) -> Result<(), Vec<Diagnostic>> {
+/// Why it can have no bands.
+pub fn can_have_bands<'a>(
+    options: &RunOptions,
+    resolved: &'a Resolved,
+) -> Result<&'a Deployed, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     if options.compat.is_some() {
         let problem = "--intervals does not go with --compat: the bands are of the corrected simulator";
         problems.push(Diagnostic::new(problem));
     }
-    if resolved.deployed.is_none() {
+    let deployed = resolved.deployed.as_ref();
+    if deployed.is_none() {
         let problem =
             "--intervals needs the model's configuration, to find measured runs that are like this one";
         let help = "give a --latency-model that reads it, such as auto";
         problems.push(Diagnostic::new(problem).with_help(help));
     }
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    deployed.filter(|_| problems.is_empty()).ok_or(problems)
 }
 
 /// The bands, from `draws` further runs with the same requests.
@@ -55,8 +60,7 @@ pub fn intervals(
     control: &Control,
 ) -> Result<Intervals, Vec<Diagnostic>> {
     let Made { options, resolved, outcome, .. } = *made;
-    can_have_bands(options, resolved)?;
-    let Some(deployed) = &resolved.deployed else { unreachable!("without it there are no bands") };
+    let deployed = can_have_bands(options, resolved)?;
     let forecast = table.forecast(&Configuration::of(deployed, outcome), None);
     let plans: Vec<Plan> = iter::zip(0.., forecast.factors(draws))
         .map(|(number, factor)| Ok(scaled(&drawn_plan(made, number)?, factor)))
