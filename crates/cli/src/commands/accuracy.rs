@@ -2,12 +2,13 @@
 
 use crate::flags::engine::HostFlags;
 use crate::flags::intervals::{IntervalFlags, WantedIntervals};
+use crate::flags::measured::{MeasuredFlags, use_named_engine};
 use crate::flags::model::LatencyFlags;
 use crate::flags::output::one_of;
-use crate::flags::{Findings, Typed, text};
+use crate::flags::{Findings, text};
 use crate::{Exit, printer};
 use blis::{Diagnostic, RunOptions, report};
-use blis_accuracy::{Extras, Measurements, Selection, assess, read};
+use blis_accuracy::{Extras, Measurements, assess, read};
 use blis_intervals::Validated;
 use blis_policy::Registry;
 use clap::Args;
@@ -23,6 +24,8 @@ pub(crate) struct AccuracyArgs {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     #[command(flatten)]
+    measured: MeasuredFlags,
+    #[command(flatten)]
     accuracy: AccuracyFlags,
     #[command(flatten)]
     latency: LatencyFlags,
@@ -35,21 +38,6 @@ pub(crate) struct AccuracyArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Accuracy")]
 struct AccuracyFlags {
-    /// Sets to simulate, separated by commas [default: all but excluded-overload]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    sets: Vec<String>,
-    /// Models, by parts of their names, separated by commas [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    models: Vec<String>,
-    /// GPU types, separated by commas [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    gpus: Vec<String>,
-    /// Most runs of a set, spread over it [default: all]
-    #[arg(long, value_name = "INT")]
-    limit: Option<Typed<i64>>,
-    /// Seed of arrivals and lengths that were not recorded [default: 42]
-    #[arg(long, value_name = "INT")]
-    seed: Option<Typed<i64>>,
     /// JSON table of GPUs [default: built in]
     #[arg(long, value_name = "FILE")]
     hardware_config: Option<PathBuf>,
@@ -81,38 +69,22 @@ enum Format {
 pub(crate) fn run(args: AccuracyArgs, mut findings: Findings, policies: &Registry) -> Result<(), Exit> {
     const FORMATS: [(&str, Format); 3] =
         [("text", Format::Text), ("json", Format::Json), ("csv", Format::Csv)];
-    let AccuracyArgs { folder, accuracy: flags, latency, host, intervals } = args;
+    let AccuracyArgs { folder, measured, accuracy: flags, latency, host, intervals } = args;
     let mut base = RunOptions::default();
     latency.fill(&mut base, &mut findings);
     host.fill(&mut base, &mut findings);
-    base.seed = findings.value("--seed", flags.seed);
+    let selection = measured.read(&mut base, &mut findings);
     base.hardware_config = flags.hardware_config;
     base.defaults_filepath = flags.defaults_filepath;
     let format = one_of("value of --format", text(flags.format), &FORMATS, &mut findings);
-    let limit = findings.value("--limit", flags.limit);
-    if let Some(limit) = limit.filter(|limit| *limit < 1) {
-        findings.add(Diagnostic::new(format!("--limit is {limit}; it must be at least 1")));
-    }
     let wanted = intervals.read(DRAWS, &mut findings);
     findings.check()?;
 
-    let words = |list: Vec<String>| list.into_iter().filter(|word| !word.is_empty()).collect();
-    let selection = Selection {
-        sets: words(flags.sets),
-        models: words(flags.models),
-        gpus: words(flags.gpus),
-        limit: limit.map(|limit| limit as usize),
-    };
     let Measurements { mut points, left_out } = read(&folder, &selection).map_err(Exit::Problems)?;
     if points.is_empty() {
         return Err(Diagnostic::new("--sets, --models and --gpus together leave no run").into());
     }
-    // A release that is named goes for all of them.
-    if base.engine.is_some() {
-        for point in &mut points {
-            point.server.engine = None;
-        }
-    }
+    use_named_engine(&base, &mut points);
     let table = wanted.as_ref().map(WantedIntervals::table).transpose()?;
     let validation = flags.validation.filter(|path| !path.as_os_str().is_empty());
     let bands = table.as_ref().zip(wanted.as_ref().map(|wanted| wanted.draws));

@@ -1,12 +1,13 @@
 //! `blis fit`: coefficients from measurements.
 
 use crate::flags::engine::{EngineFlags, HostFlags, KvFlags};
+use crate::flags::measured::{MeasuredFlags, use_named_engine};
 use crate::flags::model::{LatencyFlags, ModelFlags};
 use crate::flags::output::one_of;
 use crate::flags::{Findings, Typed, text};
 use crate::{Exit, printer};
 use blis::{Diagnostic, RunOptions, report};
-use blis_accuracy::{Point, Selection, Server, read, step_log, trace};
+use blis_accuracy::{Point, Server, read, step_log, trace};
 use blis_config::catalogue::Catalogue;
 use blis_config::coefficients::{CoefficientSet, HOST, Provenance};
 use blis_config::diagnostic::unknown_name;
@@ -28,6 +29,8 @@ pub(crate) struct FitArgs {
     #[command(flatten)]
     measured: MeasuredFlags,
     #[command(flatten)]
+    own: OwnFlags,
+    #[command(flatten)]
     fit: FitFlags,
     #[command(flatten)]
     model: ModelFlags,
@@ -43,19 +46,7 @@ pub(crate) struct FitArgs {
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Measured")]
-struct MeasuredFlags {
-    /// Sets of DIR to use, separated by commas [default: all but excluded-overload]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    sets: Vec<String>,
-    /// Models of DIR, by parts of their names, separated by commas [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    models: Vec<String>,
-    /// GPU types of DIR, separated by commas [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    gpus: Vec<String>,
-    /// Most runs of a set of DIR, spread over it [default: all]
-    #[arg(long, value_name = "INT")]
-    limit: Option<Typed<i64>>,
+struct OwnFlags {
     /// YAML header of a trace of a server that the flags below describe; may be given again, each with its --trace-data
     #[arg(long, value_name = "FILE")]
     trace_header: Vec<PathBuf>,
@@ -66,9 +57,6 @@ struct MeasuredFlags {
     /// step_ms; may be given again
     #[arg(long, value_name = "FILE")]
     step_log: Vec<PathBuf>,
-    /// Seed of arrivals and lengths that were not recorded [default: 42]
-    #[arg(long, value_name = "INT")]
-    seed: Option<Typed<i64>>,
 }
 
 #[derive(Args, Debug)]
@@ -125,19 +113,14 @@ impl Default for CrossValidate {
 /// # Errors
 /// Whatever is wrong with the settings, the measurements or the files written.
 pub(crate) fn run(args: FitArgs, mut findings: Findings, policies: &Registry) -> Result<(), Exit> {
-    let FitArgs { folder, measured, fit: flags, model, engine, host, kv, latency } = args;
-    let mut measured = measured;
+    let FitArgs { folder, measured, own, fit: flags, model, engine, host, kv, latency } = args;
     let mut base = RunOptions::default();
     model.fill(&mut base, &mut findings);
     engine.fill(&mut base, &mut findings);
     host.fill(&mut base, &mut findings);
     kv.fill(&mut base, &mut findings);
     latency.fill(&mut base, &mut findings);
-    base.seed = findings.value("--seed", measured.seed.take());
-    let limit = findings.value("--limit", measured.limit.take());
-    if let Some(limit) = limit.filter(|limit| *limit < 1) {
-        findings.add(Diagnostic::new(format!("--limit is {limit}; it must be at least 1")));
-    }
+    let selection = measured.read(&mut base, &mut findings);
     if base.coefficients.take().is_some() {
         findings.add(Diagnostic::new("--coefficients does not go with fit: --start says where it begins"));
     }
@@ -174,9 +157,7 @@ pub(crate) fn run(args: FitArgs, mut findings: Findings, policies: &Registry) ->
         findings.add(Diagnostic::new(format!("--steps is {steps}; it must be from 0 to 1000")));
     }
     let out = flags.out.filter(|path| !path.as_os_str().is_empty());
-    let inputs =
-        [&measured.trace_header[..], &measured.trace_data, &measured.step_log, flags.start.as_slice()]
-            .concat();
+    let inputs = [&own.trace_header[..], &own.trace_data, &own.step_log, flags.start.as_slice()].concat();
     if let Some(out) = &out {
         findings.extend(check_outputs(&[("--out", out)], &inputs));
     }
@@ -186,13 +167,6 @@ pub(crate) fn run(args: FitArgs, mut findings: Findings, policies: &Registry) ->
     let start = match &flags.start {
         Some(path) => findings.try_all(started(path, &mut base)),
         None => built_in(&mut base, has_host, &mut findings),
-    };
-    let words = |list: &[String]| list.iter().filter(|word| !word.is_empty()).cloned().collect();
-    let selection = Selection {
-        sets: words(&measured.sets),
-        models: words(&measured.models),
-        gpus: words(&measured.gpus),
-        limit: limit.map(|limit| limit as usize),
     };
     let mut left_out = Vec::new();
     let mut points = Vec::new();
@@ -204,14 +178,9 @@ pub(crate) fn run(args: FitArgs, mut findings: Findings, policies: &Registry) ->
         }
         checksums(folder, &mut files);
     }
-    // A release that is named goes for all of them.
-    if base.engine.is_some() {
-        for point in &mut points {
-            point.server.engine = None;
-        }
-    }
-    points.extend(own(&measured, &base, &mut findings));
-    for path in measured.trace_data.iter().chain(&measured.step_log) {
+    use_named_engine(&base, &mut points);
+    points.extend(own.points(&base, &mut findings));
+    for path in own.trace_data.iter().chain(&own.step_log) {
         checksum(path, name_of(path), &mut files);
     }
     if points.is_empty() && findings.is_empty() {
@@ -309,30 +278,35 @@ fn built_in(base: &mut RunOptions, has_host: bool, findings: &mut Findings) -> O
     Some(set)
 }
 
-/// The points of traces and logs of the server that the flags describe.
-fn own(measured: &MeasuredFlags, base: &RunOptions, findings: &mut Findings) -> Vec<Point> {
-    let MeasuredFlags { trace_header, trace_data, step_log: logs, .. } = measured;
-    if trace_header.is_empty() && trace_data.is_empty() && logs.is_empty() {
-        return Vec::new();
+impl OwnFlags {
+    /// The points of traces and logs of the server that the flags describe.
+    fn points(&self, base: &RunOptions, findings: &mut Findings) -> Vec<Point> {
+        let Self { trace_header, trace_data, step_log: logs } = self;
+        if trace_header.is_empty() && trace_data.is_empty() && logs.is_empty() {
+            return Vec::new();
+        }
+        if trace_header.len() != trace_data.len() {
+            findings.add(Diagnostic::new(format!(
+                "--trace-header is given {} times and --trace-data {} times; they go in pairs",
+                trace_header.len(),
+                trace_data.len()
+            )));
+        }
+        let Some(model) = base.model.clone() else {
+            findings.add(Diagnostic::new("--model is missing: the server of the traces and logs"));
+            return Vec::new();
+        };
+        let entry = Catalogue::embedded().model_entry(&model.to_lowercase()).unwrap_or_default();
+        let server = Server {
+            model,
+            gpu: base.hardware.clone().or(entry.gpu).unwrap_or_default(),
+            ..Server::default()
+        };
+        let traces =
+            trace_header.iter().zip(trace_data).map(|(header, rows)| trace(header, rows, server.clone()));
+        let logs = logs.iter().map(|path| step_log(path, server.clone()));
+        traces.chain(logs).filter_map(|point| findings.try_all(point)).collect()
     }
-    if trace_header.len() != trace_data.len() {
-        findings.add(Diagnostic::new(format!(
-            "--trace-header is given {} times and --trace-data {} times; they go in pairs",
-            trace_header.len(),
-            trace_data.len()
-        )));
-    }
-    let Some(model) = base.model.clone() else {
-        findings.add(Diagnostic::new("--model is missing: the server of the traces and logs"));
-        return Vec::new();
-    };
-    let entry = Catalogue::embedded().model_entry(&model.to_lowercase()).unwrap_or_default();
-    let server =
-        Server { model, gpu: base.hardware.clone().or(entry.gpu).unwrap_or_default(), ..Server::default() };
-    let traces =
-        trace_header.iter().zip(trace_data).map(|(header, rows)| trace(header, rows, server.clone()));
-    let logs = logs.iter().map(|path| step_log(path, server.clone()));
-    traces.chain(logs).filter_map(|point| findings.try_all(point)).collect()
 }
 
 fn name_of(path: &Path) -> String {

@@ -12,6 +12,7 @@ mod gateway;
 pub(crate) mod intervals;
 pub(crate) mod later;
 mod lora;
+pub(crate) mod measured;
 pub(crate) mod model;
 pub(crate) mod output;
 pub(crate) mod policies;
