@@ -33,6 +33,19 @@ pub(crate) fn command(policies: &Registry) -> clap::Command {
     Cli::command().mut_subcommands(|command| with_negative_numbers(policies.complete(command)))
 }
 
+/// The same, where only the command that the words name is asked for: the others' flags are not completed.
+fn command_of(words: &[OsString], policies: &Registry) -> clap::Command {
+    let whole = Cli::command();
+    let Some(name) = words.get(1).and_then(|word| word.to_str()).map(str::to_owned) else {
+        return command(policies);
+    };
+    if whole.find_subcommand(&name).is_none() {
+        return command(policies);
+    }
+    let policies = PolicyFlags::new(policies);
+    whole.mut_subcommand(name, |command| with_negative_numbers(policies.complete(command)))
+}
+
 fn with_negative_numbers(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| {
         // A negative number is a value, so that the check of its range can say what is allowed.
@@ -50,10 +63,10 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
 /// # Errors
 /// Help was asked for and given, or the command line cannot be read at all.
 pub(crate) fn read(mut words: Vec<OsString>, policies: &Registry) -> Result<(Command, Findings), Exit> {
-    let command = command(policies);
+    let mut command = command_of(&words, policies);
     let mut findings = Findings::default();
     loop {
-        let error = match command.clone().try_get_matches_from(&words) {
+        let error = match command.try_get_matches_from_mut(&words) {
             Ok(matches) => match Cli::from_arg_matches(&matches) {
                 Ok(cli) => return Ok((cli.command, findings)),
                 Err(error) => error,
@@ -102,8 +115,8 @@ pub(crate) fn given(
     policies: &Registry,
     others: &[&str],
 ) -> BTreeMap<String, Vec<String>> {
-    let command = command(policies);
-    let Ok(matches) = command.clone().try_get_matches_from(words) else { return BTreeMap::new() };
+    let mut command = command_of(words, policies);
+    let Ok(matches) = command.try_get_matches_from_mut(words) else { return BTreeMap::new() };
     let Some((name, matches)) = matches.subcommand() else { return BTreeMap::new() };
     // Groups of flags have names too.
     let known: Vec<&str> = command

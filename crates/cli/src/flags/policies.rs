@@ -33,12 +33,12 @@ impl PolicyFlags {
     /// # Panics
     /// When a parameter has the name of another flag.
     pub(crate) fn complete(&self, command: Command) -> Command {
-        let mut command = command.mut_args(|arg| match arg.get_help() {
-            Some(help) => {
-                let help = self.filled_in(&help.to_string());
-                arg.help(help)
+        let mut command = command.mut_args(|arg| {
+            let help = arg.get_help().map(ToString::to_string).filter(|help| help.contains('{'));
+            match help {
+                Some(help) => arg.help(self.filled_in(&help)),
+                None => arg,
             }
-            None => arg,
         });
         for (axis, policies) in &self.axes {
             let chooser = command.get_arguments().find(|arg| arg.get_long() == Some(axis.flag));
