@@ -769,8 +769,8 @@ fn check_record(plan: &Plan, timeout: Option<Tick>, record: &RequestRecord, anyb
         let own = plan.disaggregation.as_ref().map_or(&plan.latency, |own| &own.decode.latency);
         let further = plan.further_models.iter().map(|model| &model.kind.latency);
         let overheads = |latency: &Arc<dyn LatencyModel>| {
-            let after = if record.output_tokens > 0 { latency.post_decode_overhead() } else { Tick::ZERO };
-            tokens * latency.output_token_processing_time().as_us() + after.as_us()
+            let after = if record.output_tokens > 0 { latency.overheads().post_decode } else { Tick::ZERO };
+            tokens * latency.overheads().output_token.as_us() + after.as_us()
         };
         let overheads = further.chain([own]).map(overheads).max().expect("a model");
         // What queues on its way out has left the server.

@@ -13,7 +13,7 @@ use crate::pacing::Pacing;
 use crate::pipeline::Pipeline;
 use crate::request::{Ended, Ending, Pace, Place, Remote, Request, Submission, known};
 use blis_kernel::{DurationHistogram, Semantics, Tick, TimerQueue};
-use blis_latency::{LatencyModel, Prefill};
+use blis_latency::{LatencyModel, Overheads, Prefill};
 use blis_policy::preemption::PreemptionVictim;
 use blis_policy::scheduling::{QueueOrder, Waiting};
 use std::collections::VecDeque;
@@ -102,8 +102,7 @@ pub struct Instance {
     pub(crate) latency: Arc<dyn LatencyModel>,
     pub(crate) order: &'static dyn QueueOrder,
     pub(crate) victim: &'static dyn PreemptionVictim,
-    pub(crate) token_processing: Tick,
-    pub(crate) post_decode: Tick,
+    pub(crate) overheads: Overheads,
     pub(crate) wants_decode_contexts: bool,
     pub(crate) wants_longest_decode_context: bool,
     /// Whether a chain of tiers lies below the GPU.
@@ -187,8 +186,7 @@ impl Instance {
             lockstep: Lockstep::new(config.block_tokens),
             order: config.scheduler.order(),
             victim: config.preemption.victim(),
-            token_processing: latency.output_token_processing_time(),
-            post_decode: latency.post_decode_overhead(),
+            overheads: latency.overheads(),
             wants_decode_contexts: latency.wants_decode_contexts(),
             wants_longest_decode_context: latency.wants_longest_decode_context(),
             has_chain: config.offload.is_some(),
@@ -269,12 +267,12 @@ impl Instance {
 
     /// What the latency model adds once to a request with an answer.
     pub fn post_decode_overhead(&self) -> Tick {
-        self.post_decode
+        self.overheads.post_decode
     }
 
     /// What the latency model adds behind every token, one after the other.
     pub fn token_processing_time(&self) -> Tick {
-        self.token_processing
+        self.overheads.output_token
     }
 
     /// Its counters so far.
@@ -357,7 +355,7 @@ impl Instance {
     /// Hands a request over at `now`, which must not be before the events already run.
     pub fn submit(&mut self, now: Tick, request: Submission) {
         let through = self.host.as_mut().map_or(now, |host| host.pass(now, request.input_tokens));
-        let entry = through + self.latency.queueing_time(u64::from(request.input_tokens));
+        let entry = through + self.overheads.queueing_time(u64::from(request.input_tokens));
         if now <= self.config.horizon {
             self.clock = self.clock.max(now);
         }

@@ -12,7 +12,7 @@ impl Instance {
             self.note_decoded(end);
         }
         let (before, seen) = if self.has_deliveries { self.deliver(start, end) } else { (start, end) };
-        let itl = seen - before + self.token_processing;
+        let itl = seen - before + self.overheads.output_token;
         if self.lockstep.is_paused {
             self.lockstep.stood_still(seen - before);
         } else {
@@ -28,7 +28,7 @@ impl Instance {
             let latency = if self.semantics.idle_steps_uncounted {
                 itl
             } else {
-                seen - request.last_token_at + self.token_processing
+                seen - request.last_token_at + self.overheads.output_token
             };
             request.itl.push(latency);
             request.last_token_at = seen;
@@ -87,9 +87,9 @@ impl Instance {
             }
             let resumed = std::mem::replace(&mut request.has_first_token, true);
             if resumed {
-                request.itl.push(seen - request.last_token_at + self.token_processing);
+                request.itl.push(seen - request.last_token_at + self.overheads.output_token);
             } else {
-                let ttft = seen + self.token_processing - request.arrival;
+                let ttft = seen + self.overheads.output_token - request.arrival;
                 request.recorded_ttft = ttft;
             }
             request.last_token_at = seen;
@@ -156,7 +156,7 @@ impl Instance {
         let request = &self.requests[slot as usize];
         // Without a first token of its own (B7), its latencies count from its admission here.
         let first_token = known(request.recorded_ttft);
-        let overhead = if output > 0 { self.post_decode } else { Tick::ZERO };
+        let overhead = if output > 0 { self.overheads.post_decode } else { Tick::ZERO };
         let last_token = first_token.unwrap_or_default() + total;
         let ended = Ended {
             handle: request.handle,

@@ -4,8 +4,9 @@
 //! step = β0 + β1·(prefill tokens) + β2·(decode tokens)
 //! ```
 
-use crate::coefficients::{Coefficients, PerPromptToken};
+use crate::coefficients::Coefficients;
 use crate::model::{Batch, LatencyModel};
+use crate::overheads::Overheads;
 use crate::problem::{Checks, InvalidModel};
 use blis_kernel::Tick;
 
@@ -15,7 +16,7 @@ pub const MIN_BETAS: usize = 3;
 /// The model. It needs neither an architecture nor a GPU.
 #[derive(Clone, Debug)]
 pub struct Blackbox {
-    overheads: PerPromptToken,
+    overheads: Overheads,
     beta: [f64; MIN_BETAS],
 }
 
@@ -31,21 +32,13 @@ impl Blackbox {
         let mut checks = Checks::new();
         coefficients.check(MIN_BETAS, &mut checks);
         checks.finish(Self::NAME)?;
-        Ok(Self { overheads: PerPromptToken::new(&coefficients.alpha), beta: coefficients.betas() })
+        Ok(Self { overheads: Overheads::with_prompt(&coefficients.alpha), beta: coefficients.betas() })
     }
 }
 
 impl LatencyModel for Blackbox {
-    fn queueing_time(&self, prompt_tokens: u64) -> Tick {
-        self.overheads.queueing_time(prompt_tokens)
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        self.overheads.output_token_processing_time()
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        Tick::ZERO
+    fn overheads(&self) -> Overheads {
+        self.overheads
     }
 
     fn step_time(&self, batch: &Batch<'_>) -> Tick {

@@ -8,8 +8,9 @@
 //! with L layers, KV key/value heads and dh = hidden/heads as a real number. Prefill of a dense model is free.
 
 use crate::architecture::ModelArchitecture;
-use crate::coefficients::{Coefficients, PerPromptToken};
+use crate::coefficients::Coefficients;
 use crate::model::{Batch, LatencyModel};
+use crate::overheads::Overheads;
 use crate::problem::{Checks, InvalidModel};
 use blis_kernel::Tick;
 
@@ -19,7 +20,7 @@ pub const MIN_BETAS: usize = 4;
 /// The model of one instance.
 #[derive(Clone, Debug)]
 pub struct CrossModel {
-    overheads: PerPromptToken,
+    overheads: Overheads,
     /// β0·L.
     layers_us: f64,
     us_per_scaled_kv: f64,
@@ -56,7 +57,7 @@ impl CrossModel {
         let kv_heads = f64::from(model.effective_kv_heads());
         let [per_layer, us_per_scaled_kv, us_per_moe_token, barrier] = coefficients.betas();
         Ok(Self {
-            overheads: PerPromptToken::new(&coefficients.alpha),
+            overheads: Overheads::with_prompt(&coefficients.alpha),
             layers_us: per_layer * layers,
             us_per_scaled_kv,
             scaled_kv: (layers * kv_heads * head_dim / f64::from(tp)) * 1e-6,
@@ -68,16 +69,8 @@ impl CrossModel {
 }
 
 impl LatencyModel for CrossModel {
-    fn queueing_time(&self, prompt_tokens: u64) -> Tick {
-        self.overheads.queueing_time(prompt_tokens)
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        self.overheads.output_token_processing_time()
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        Tick::ZERO
+    fn overheads(&self) -> Overheads {
+        self.overheads
     }
 
     fn step_time(&self, batch: &Batch<'_>) -> Tick {

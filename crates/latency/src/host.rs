@@ -9,6 +9,7 @@
 //! takes us_per_eager_layer · layers at least.
 
 use crate::model::{Batch, LatencyModel};
+use crate::overheads::Overheads;
 use crate::pipeline::Pipeline;
 use blis_kernel::Tick;
 use std::sync::Arc;
@@ -37,7 +38,6 @@ pub struct HostTimes {
 pub struct Hosted {
     model: Arc<dyn LatencyModel>,
     host: HostTimes,
-    latency: Tick,
     /// Least time of a step with prompts.
     launches: Tick,
 }
@@ -45,9 +45,8 @@ pub struct Hosted {
 impl Hosted {
     /// Puts the CPU around the step-time model of a transformer with so many layers.
     pub fn new(model: Arc<dyn LatencyModel>, host: HostTimes, layers: u32) -> Self {
-        let latency = Tick::trunc(host.latency_us);
         let launches = Tick::trunc(host.us_per_eager_layer * f64::from(layers));
-        Self { model, host, latency, launches }
+        Self { model, host, launches }
     }
 
     /// The size of the graph that a batch of decoding requests runs in; its own above the largest.
@@ -63,16 +62,8 @@ impl Hosted {
 }
 
 impl LatencyModel for Hosted {
-    fn queueing_time(&self, _prompt_tokens: u64) -> Tick {
-        self.latency
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        Tick::ZERO
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        Tick::ZERO
+    fn overheads(&self) -> Overheads {
+        Overheads { queueing_us: self.host.latency_us, ..Overheads::default() }
     }
 
     #[inline]
@@ -108,7 +99,7 @@ impl LatencyModel for Hosted {
 #[cfg(test)]
 mod tests {
     use super::{HostTimes, Hosted};
-    use crate::{Batch, LatencyModel, Prefill};
+    use crate::{Batch, LatencyModel, Overheads, Prefill};
     use blis_kernel::Tick;
     use std::sync::Arc;
 
@@ -119,16 +110,9 @@ mod tests {
     }
 
     impl LatencyModel for Plain {
-        fn queueing_time(&self, _prompt_tokens: u64) -> Tick {
-            Tick::from_us(999)
-        }
-
-        fn output_token_processing_time(&self) -> Tick {
-            Tick::from_us(999)
-        }
-
-        fn post_decode_overhead(&self) -> Tick {
-            Tick::from_us(999)
+        fn overheads(&self) -> Overheads {
+            let late = Tick::from_us(999);
+            Overheads { queueing_us: 999.0, output_token: late, post_decode: late, ..Overheads::default() }
         }
 
         fn step_time(&self, batch: &Batch<'_>) -> Tick {
@@ -191,10 +175,6 @@ mod tests {
     fn a_model_of_whole_steps_keeps_its_times_and_no_model_its_overheads() {
         let hosted = hosted(false, true);
         assert_eq!(hosted.step_time(&decodes(4)).as_us(), 40);
-        assert_eq!(hosted.queueing_time(1_000).as_us(), 5);
-        assert_eq!(
-            (hosted.output_token_processing_time(), hosted.post_decode_overhead()),
-            (Tick::ZERO, Tick::ZERO)
-        );
+        assert_eq!(hosted.overheads(), Overheads { queueing_us: 5.5, ..Overheads::default() });
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine asks of a step-time model.
 
+use crate::overheads::Overheads;
 use crate::pipeline::Pipeline;
 use blis_kernel::Tick;
 use std::fmt::Debug;
@@ -48,14 +49,8 @@ impl Batch<'_> {
 
 /// A step-time model. All answers are whole microseconds.
 pub trait LatencyModel: Debug + Send + Sync {
-    /// From arrival at the instance to entry into its wait queue.
-    fn queueing_time(&self, prompt_tokens: u64) -> Tick;
-
-    /// Added to every reported token time; the instance's clock does not see it.
-    fn output_token_processing_time(&self) -> Tick;
-
-    /// Added once to the end-to-end latency of a request with output.
-    fn post_decode_overhead(&self) -> Tick;
+    /// What a request costs outside of steps.
+    fn overheads(&self) -> Overheads;
 
     /// Duration of one forward pass; at least one microsecond.
     fn step_time(&self, batch: &Batch<'_>) -> Tick;

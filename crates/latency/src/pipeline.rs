@@ -13,6 +13,7 @@
 
 use crate::architecture::{GpuSpec, ModelArchitecture};
 use crate::model::{Batch, LatencyModel};
+use crate::overheads::Overheads;
 use blis_kernel::Tick;
 use std::ops::Range;
 use std::sync::Arc;
@@ -107,16 +108,8 @@ impl Pipeline {
 }
 
 impl LatencyModel for Pipeline {
-    fn queueing_time(&self, prompt_tokens: u64) -> Tick {
-        self.last().queueing_time(prompt_tokens)
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        self.last().output_token_processing_time()
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        self.last().post_decode_overhead()
+    fn overheads(&self) -> Overheads {
+        self.last().overheads()
     }
 
     /// Duration of a batch that finds every stage free.

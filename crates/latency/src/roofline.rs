@@ -20,8 +20,9 @@
 //! communication and no per-layer cost.
 
 use crate::architecture::{Fp8Rule, GpuSpec, ModelArchitecture};
-use crate::coefficients::{Coefficients, PerPromptToken};
+use crate::coefficients::Coefficients;
 use crate::model::{Batch, LatencyModel};
+use crate::overheads::Overheads;
 use crate::pipeline::StageShare;
 use crate::problem::{Checks, CoefficientList, InvalidModel, Problem};
 use blis_kernel::Tick;
@@ -29,7 +30,7 @@ use blis_kernel::Tick;
 /// The model of one instance.
 #[derive(Clone, Debug)]
 pub struct Roofline {
-    overheads: PerPromptToken,
+    overheads: Overheads,
     tp: f64,
     layers: f64,
     hidden: f64,
@@ -77,7 +78,7 @@ impl Roofline {
         let width = |stated: u32| if stated == 0 { intermediate } else { f64::from(stated) };
         let peak_flop_per_s = gpu.peak_tflops(model, fp8_rule) * 1e12;
         Ok(Self {
-            overheads: PerPromptToken::new(alpha),
+            overheads: Overheads::with_prompt(alpha),
             tp: f64::from(tp),
             layers: f64::from(model.layers),
             hidden,
@@ -153,16 +154,8 @@ impl Roofline {
 }
 
 impl LatencyModel for Roofline {
-    fn queueing_time(&self, prompt_tokens: u64) -> Tick {
-        self.overheads.queueing_time(prompt_tokens)
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        self.overheads.output_token_processing_time()
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        Tick::ZERO
+    fn overheads(&self) -> Overheads {
+        self.overheads
     }
 
     fn step_time(&self, batch: &Batch<'_>) -> Tick {

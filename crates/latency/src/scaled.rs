@@ -3,6 +3,7 @@
 //! step = max(1 µs, factor · step of the model), cut to whole microseconds. Time outside of steps stays as it is.
 
 use crate::model::{Batch, LatencyModel};
+use crate::overheads::Overheads;
 use crate::pipeline::Pipeline;
 use blis_kernel::Tick;
 use std::sync::Arc;
@@ -26,16 +27,8 @@ impl Scaled {
 }
 
 impl LatencyModel for Scaled {
-    fn queueing_time(&self, prompt_tokens: u64) -> Tick {
-        self.model.queueing_time(prompt_tokens)
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        self.model.output_token_processing_time()
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        self.model.post_decode_overhead()
+    fn overheads(&self) -> Overheads {
+        self.model.overheads()
     }
 
     #[inline]
@@ -46,6 +39,10 @@ impl LatencyModel for Scaled {
 
     fn wants_decode_contexts(&self) -> bool {
         self.model.wants_decode_contexts()
+    }
+
+    fn wants_longest_decode_context(&self) -> bool {
+        self.model.wants_longest_decode_context()
     }
 
     fn covers_host(&self) -> bool {
@@ -64,7 +61,7 @@ impl LatencyModel for Scaled {
 #[cfg(test)]
 mod tests {
     use super::Scaled;
-    use crate::{Batch, LatencyModel, Pipeline};
+    use crate::{Batch, LatencyModel, Overheads, Pipeline};
     use blis_kernel::Tick;
     use std::sync::Arc;
 
@@ -73,16 +70,8 @@ mod tests {
     struct Plain;
 
     impl LatencyModel for Plain {
-        fn queueing_time(&self, _prompt_tokens: u64) -> Tick {
-            Tick::from_us(7)
-        }
-
-        fn output_token_processing_time(&self) -> Tick {
-            Tick::ZERO
-        }
-
-        fn post_decode_overhead(&self) -> Tick {
-            Tick::ZERO
+        fn overheads(&self) -> Overheads {
+            Overheads { queueing_us: 7.0, ..Overheads::default() }
         }
 
         fn step_time(&self, batch: &Batch<'_>) -> Tick {
@@ -96,7 +85,7 @@ mod tests {
         let batch = Batch { decodes: 5, ..Batch::default() };
         assert_eq!([0.5, 1.0, 1.25].map(|factor| step(factor).step_time(&batch).as_us()), [25, 50, 62]);
         assert_eq!(step(1e-9).step_time(&batch).as_us(), 1, "no step takes no time");
-        assert_eq!(step(3.0).queueing_time(1).as_us(), 7);
+        assert_eq!(step(3.0).overheads().queueing_time(1).as_us(), 7);
     }
 
     #[test]

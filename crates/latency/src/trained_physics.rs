@@ -22,8 +22,9 @@
 //! in FLOP/µs, bw in B/µs. KV elements count 2 bytes. Every resident expert is read in every step.
 
 use crate::architecture::{Deployment, Fp8Rule, GpuSpec, ModelArchitecture};
-use crate::coefficients::{Coefficients, PerRequest};
+use crate::coefficients::Coefficients;
 use crate::model::{Batch, LatencyModel};
+use crate::overheads::Overheads;
 use crate::pipeline::StageShare;
 use crate::problem::{Checks, InvalidModel, Problem};
 use blis_kernel::Tick;
@@ -38,7 +39,7 @@ pub const MAX_BETAS: usize = 11;
 /// Constants are prefixes of the products above, so that a step rounds exactly as the written formula does.
 #[derive(Clone, Debug)]
 pub struct TrainedPhysics {
-    overheads: PerRequest,
+    overheads: Overheads,
 
     // Shape.
     layers: f64,
@@ -172,7 +173,7 @@ impl TrainedPhysics {
         let interleaved = is_moe && model.moe_interleave_step > 0;
         let sum = |compute, kv| Blend::Sum { compute, kv };
         Ok(Self {
-            overheads: PerRequest::new(&coefficients.alpha),
+            overheads: Overheads::with_end(&coefficients.alpha),
             layers,
             hidden,
             head_dim,
@@ -326,16 +327,8 @@ impl Blend {
 }
 
 impl LatencyModel for TrainedPhysics {
-    fn queueing_time(&self, _prompt_tokens: u64) -> Tick {
-        self.overheads.queueing
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        self.overheads.output_token
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        self.overheads.post_decode
+    fn overheads(&self) -> Overheads {
+        self.overheads
     }
 
     #[inline]

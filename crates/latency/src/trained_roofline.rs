@@ -12,8 +12,9 @@
 //! (at least 1) out of N. Two bytes per element and the FP16 rate whatever the model; every MLP has width F.
 
 use crate::architecture::{GpuSpec, ModelArchitecture};
-use crate::coefficients::{Coefficients, PerRequest};
+use crate::coefficients::Coefficients;
 use crate::model::{Batch, LatencyModel};
+use crate::overheads::Overheads;
 use crate::problem::{Checks, InvalidModel};
 use blis_kernel::Tick;
 
@@ -23,7 +24,7 @@ pub const MIN_BETAS: usize = 7;
 /// The model of one instance.
 #[derive(Clone, Debug)]
 pub struct TrainedRoofline {
-    overheads: PerRequest,
+    overheads: Overheads,
     beta: [f64; MIN_BETAS],
     tp: f64,
     layers: f64,
@@ -67,7 +68,7 @@ impl TrainedRoofline {
 
         let head_dim = f64::from(model.hidden / model.heads);
         Ok(Self {
-            overheads: PerRequest::new(&coefficients.alpha),
+            overheads: Overheads::with_end(&coefficients.alpha),
             beta: coefficients.betas(),
             tp: f64::from(tp),
             layers: f64::from(model.layers),
@@ -105,16 +106,8 @@ impl TrainedRoofline {
 }
 
 impl LatencyModel for TrainedRoofline {
-    fn queueing_time(&self, _prompt_tokens: u64) -> Tick {
-        self.overheads.queueing
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        self.overheads.output_token
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        self.overheads.post_decode
+    fn overheads(&self) -> Overheads {
+        self.overheads
     }
 
     fn step_time(&self, batch: &Batch<'_>) -> Tick {

@@ -93,10 +93,14 @@ fn every_recorded_time_is_met_to_the_microsecond() {
             steps_checked += 1;
         }
         for (&prompt_tokens, &us) in case.queueing_us.as_ref().expect("recorded with the steps") {
-            assert_eq!(latency.queueing_time(prompt_tokens).as_us(), us, "{place}: {prompt_tokens} tokens");
+            assert_eq!(
+                latency.overheads().queueing_time(prompt_tokens).as_us(),
+                us,
+                "{place}: {prompt_tokens} tokens"
+            );
         }
-        assert_eq!(Some(latency.output_token_processing_time().as_us()), case.output_token_us, "{place}");
-        assert_eq!(Some(latency.post_decode_overhead().as_us()), case.post_decode_us, "{place}");
+        assert_eq!(Some(latency.overheads().output_token.as_us()), case.output_token_us, "{place}");
+        assert_eq!(Some(latency.overheads().post_decode.as_us()), case.post_decode_us, "{place}");
     }
     assert_eq!(steps_checked, 540);
 }

@@ -90,7 +90,7 @@ fn blackbox_example() {
     };
     let llama = Blackbox::new(&coefficients).expect("sound coefficients");
     assert_eq!(step_us(&llama, &PROMPT_OF_512), 16608);
-    assert_eq!(llama.queueing_time(512).as_us(), 10326);
+    assert_eq!(llama.overheads().queueing_time(512).as_us(), 10326);
 }
 
 #[test]

@@ -2,21 +2,22 @@
 
 use super::check::{Check, Source};
 use super::coefficients::{disagree, of_model};
+use super::composed::Composed;
 use super::model::{Context, Host, Wanted};
 use crate::catalogue::kernels;
 use crate::coefficients::CoefficientSet;
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
 use blis_kernel::Semantics;
-use blis_latency::profiled::{KvFormat, Tuning};
+use blis_latency::profiled::{Composition, KvFormat, Tuning};
 use blis_latency::{
     Blackbox, CoefficientList, Coefficients, CrossModel, Deployment, Fp8Rule, InvalidModel, LatencyModel,
     Pipeline, Problem, Profiled, Roofline, StageShare, TrainedPhysics, TrainedRoofline,
 };
 use std::sync::Arc;
 
-/// The name of the choice between the models.
-const AUTO: &str = "auto";
+/// The name of the choice between the models, which coefficients of one of them may meet.
+pub(super) const AUTO: &str = "auto";
 /// Ratio of roofline times up to which an operator is carried from a measured one without a warning.
 const FAR_CARRIED: f64 = 4.0;
 
@@ -204,11 +205,11 @@ pub(super) fn latency(
     let backend = match (backend, wanted.backend) {
         (Backend::Profiled, asked) => {
             match profiled(check, context, wanted, host, &deployment, asked == Backend::Auto) {
-                Ok(Some(model)) => {
+                Ok(Some(composed)) => {
                     meets_coefficients(check, context, wanted, Backend::Profiled);
                     let model = match wanted.pp {
-                        1 => Arc::new(model) as _,
-                        _ => staged(&|share| Arc::new(model.stage(share))),
+                        1 => Arc::clone(&composed.model) as _,
+                        _ => staged(&|share| Arc::new(composed.model.stage(share))),
                     };
                     return Some((Profiled::NAME, model));
                 }
@@ -280,7 +281,7 @@ fn profiled(
     host: &Host,
     deployment: &Deployment,
     is_auto: bool,
-) -> Result<Option<Profiled>, InvalidModel> {
+) -> Result<Option<Arc<Composition>>, InvalidModel> {
     let Host { gpu, config, .. } = host;
     let Some(tables) = context.catalogue.kernel_tables(&gpu.name) else {
         check.problem(
@@ -301,8 +302,16 @@ fn profiled(
         None if context.semantics == Semantics::REFERENCE => Tuning::default(),
         None => CoefficientSet::default().tuning(),
     };
-    let composed =
-        Profiled::compose(&config.shape, gpu, deployment, wanted.kv_format, &tables, alpha, &tuning)?;
+    let composed = Composed {
+        shape: config.shape.clone(),
+        gpu: gpu.clone(),
+        deployment: *deployment,
+        kv: wanted.kv_format,
+        tables: Arc::clone(&tables),
+        alpha: alpha.to_vec(),
+        tuning,
+    };
+    let composed = composed.get()?;
     let name = if is_auto { "auto: profiled" } else { Profiled::NAME };
     check.note("latency-model", name, if is_auto { Source::Computed } else { Source::Given });
     check.note("kernel-tables", tables.source(), Source::Catalogue);
@@ -326,7 +335,7 @@ fn profiled(
         }
         check.note("extrapolated-operators", carried, Source::Computed);
     }
-    Ok(Some(composed.model))
+    Ok(Some(composed))
 }
 
 /// The user's coefficients or the catalogue's, with a word about those that are all zero.

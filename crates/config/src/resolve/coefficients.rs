@@ -1,5 +1,6 @@
 //! The set of coefficients that a run is given, as a file or in memory.
 
+use super::backend::AUTO;
 use super::check::{Check, Source};
 use super::read;
 use crate::coefficients::CoefficientSet;
@@ -8,9 +9,6 @@ use crate::options::RunOptions;
 use blis_kernel::Semantics;
 use blis_latency::Backend;
 use std::sync::Arc;
-
-/// The choice between step-time models, which a set of one of them may meet.
-const AUTO: &str = "auto";
 
 /// A set of coefficients, and whether it chose the step-time model.
 pub(super) struct Given {

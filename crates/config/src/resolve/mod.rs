@@ -8,6 +8,7 @@ mod backend;
 pub(crate) mod check;
 mod cluster;
 mod coefficients;
+mod composed;
 mod decisions;
 mod deployed;
 mod elastic;

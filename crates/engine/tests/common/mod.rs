@@ -7,7 +7,7 @@ use blis_engine::{
     IndexChange, Instance, InstanceConfig, OffloadConfig, OffloadFigures, Submission,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
-use blis_latency::{Batch, LatencyModel};
+use blis_latency::{Batch, LatencyModel, Overheads};
 use blis_policy::preemption::PreemptionKind;
 use blis_policy::priority::SloTable;
 use blis_policy::scheduling::SchedulerKind;
@@ -23,16 +23,13 @@ pub struct Linear {
 }
 
 impl LatencyModel for Linear {
-    fn queueing_time(&self, prompt_tokens: u64) -> Tick {
-        Tick::trunc(self.alpha[0] + self.alpha[1] * prompt_tokens as f64)
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        Tick::trunc(self.alpha[2])
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        Tick::from_us(self.post_decode_us)
+    fn overheads(&self) -> Overheads {
+        Overheads {
+            queueing_us: self.alpha[0],
+            queueing_us_per_prompt_token: self.alpha[1],
+            output_token: Tick::trunc(self.alpha[2]),
+            post_decode: Tick::from_us(self.post_decode_us),
+        }
     }
 
     fn step_time(&self, batch: &Batch<'_>) -> Tick {
@@ -50,16 +47,13 @@ pub struct Fingerprint {
 }
 
 impl LatencyModel for Fingerprint {
-    fn queueing_time(&self, prompt_tokens: u64) -> Tick {
-        Tick::from_us((prompt_tokens % 7) as i64)
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        Tick::from_us(3)
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        Tick::from_us(5)
+    fn overheads(&self) -> Overheads {
+        Overheads {
+            queueing_us: 0.0,
+            queueing_us_per_prompt_token: 0.03,
+            output_token: Tick::from_us(3),
+            post_decode: Tick::from_us(5),
+        }
     }
 
     fn step_time(&self, batch: &Batch<'_>) -> Tick {

@@ -248,7 +248,7 @@ impl<'a> Naive<'a> {
         });
         self.requests[r].state = State::Entering;
         let through = self.front_end(r, now);
-        let delay = self.scenario.latency.queueing_time(self.requests[r].input as u64).as_us();
+        let delay = self.scenario.latency.overheads().queueing_time(self.requests[r].input as u64).as_us();
         self.schedule(through + delay, Event::Queued(r));
     }
 

@@ -443,7 +443,7 @@ impl Naive<'_> {
 
     /// 8, steps 3 and 4.
     fn execute(&mut self, start: i64, end: i64) {
-        let otp = self.scenario.latency.output_token_processing_time().as_us();
+        let otp = self.scenario.latency.overheads().output_token.as_us();
         let (start, end) = self.deliver(start, end);
         for &r in &self.batch {
             let request = &mut self.requests[r];
@@ -516,7 +516,7 @@ impl Naive<'_> {
         self.counters.completed += 1;
         self.counters.output_tokens += generated as u64;
         let post_decode =
-            if request.output > 0 { self.scenario.latency.post_decode_overhead().as_us() } else { 0 };
+            if request.output > 0 { self.scenario.latency.overheads().post_decode.as_us() } else { 0 };
         let first_token = request.first_token.expect("a first token");
         let intervals = request.itl.len();
         let ended = Ended {

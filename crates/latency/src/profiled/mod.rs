@@ -37,12 +37,13 @@ pub use tables::{BadTables, KernelTables};
 pub use tuning::Tuning;
 
 use crate::architecture::{Deployment, GpuSpec};
-use crate::coefficients::PerRequest;
+use crate::overheads::Overheads;
 use crate::pipeline::StageShare;
 use crate::problem::{Checks, CoefficientList, InvalidModel, Problem};
 use compose::Pass;
 use knots::{Line, Plane};
 use operators::Operators;
+use std::sync::Arc;
 use step::{Decodes, graph_size};
 
 /// Most tokens of a step that runs as a CUDA graph (vLLM's default).
@@ -65,7 +66,7 @@ const MAX_CONTEXT: u64 = 131_072;
 /// The model, with everything worked out that no batch changes.
 #[derive(Clone, Debug)]
 pub struct Profiled {
-    overheads: PerRequest,
+    overheads: Overheads,
     /// By tokens of the step, as CUDA graphs.
     graphs: Vec<f64>,
     layers: Line,
@@ -92,7 +93,7 @@ pub struct Profiled {
 #[derive(Clone, Debug)]
 pub struct Composition {
     /// The model.
-    pub model: Profiled,
+    pub model: Arc<Profiled>,
     /// Operators that were carried from others, the farthest first: what, and the ratio of roofline times.
     pub carried: Vec<(String, f64)>,
 }
@@ -142,7 +143,7 @@ impl Profiled {
             pass.context(new.max(1.0), past) - context_base
         });
         let mut model = Self {
-            overheads: PerRequest::new(alpha),
+            overheads: Overheads::with_end(alpha),
             graphs,
             layers: Line::new(MAX_STEP_TOKENS, |tokens| total(pass.per_token(tokens))),
             head: Line::new(MAX_REQUESTS, |requests| pass.per_request(requests)),
@@ -160,7 +161,7 @@ impl Profiled {
         model.decodes = model.steps_without_prompts();
         let mut carried: Vec<(String, f64)> = pass.operators.carried.into_iter().collect();
         carried.sort_by(|a, b| b.1.total_cmp(&a.1));
-        Ok(Composition { model, carried })
+        Ok(Composition { model: Arc::new(model), carried })
     }
 
     /// The parts of a step without attention, by name, µs: of `tokens` tokens in all layers.

@@ -3,6 +3,7 @@
 use super::knots::{Row, real};
 use super::{LARGEST_GRAPH, MAX_REQUESTS, Profiled};
 use crate::model::{Batch, LatencyModel, Prefill};
+use crate::overheads::Overheads;
 use blis_kernel::Tick;
 
 /// A number of decoding requests.
@@ -139,16 +140,8 @@ impl Profiled {
 }
 
 impl LatencyModel for Profiled {
-    fn queueing_time(&self, _prompt_tokens: u64) -> Tick {
-        self.overheads.queueing
-    }
-
-    fn output_token_processing_time(&self) -> Tick {
-        self.overheads.output_token
-    }
-
-    fn post_decode_overhead(&self) -> Tick {
-        self.overheads.post_decode
+    fn overheads(&self) -> Overheads {
+        self.overheads
     }
 
     fn covers_host(&self) -> bool {
