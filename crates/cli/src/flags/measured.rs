@@ -46,6 +46,8 @@ impl MeasuredFlags {
 /// A release that is named goes for all runs, in place of the one that each was measured with.
 pub(crate) fn use_named_engine(base: &RunOptions, points: &mut [Point]) {
     if base.engine.is_some() {
-        points.iter_mut().for_each(|point| point.server.engine = None);
+        for point in points {
+            point.server.engine = None;
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! What must hold whatever the tables say.
 
 use super::tables::tests::bytes;
-use super::{KernelTables, KvFormat, ModelShape, Profiled, Tuning, WeightFormat};
+use super::{Composition, KernelTables, KvFormat, ModelShape, Profiled, Tuning, WeightFormat};
 use crate::architecture::{Deployment, GpuSpec};
 use crate::model::{Batch, LatencyModel, Prefill};
 use crate::pipeline::StageShare;
+use crate::problem::InvalidModel;
+use std::sync::Arc;
 
 const SIZES: [u32; 4] = [1, 64, 1024, 16_384];
 
@@ -81,11 +83,22 @@ fn shape() -> ModelShape {
     }
 }
 
-fn model(shape: &ModelShape, tp: u32) -> Profiled {
+fn compose(
+    shape: &ModelShape,
+    tp: u32,
+    tables: &KernelTables,
+    tuning: &Tuning,
+) -> Result<Composition, InvalidModel> {
     let deployment = Deployment::tensor_parallel(tp);
-    Profiled::compose(shape, &gpu(), &deployment, KvFormat::Bf16, &tables(), &[0.0; 3], &Tuning::default())
-        .expect("every operator was measured")
-        .model
+    Profiled::compose(shape, &gpu(), &deployment, KvFormat::Bf16, tables, &[0.0; 3], tuning)
+}
+
+fn composed(shape: &ModelShape, tp: u32) -> Composition {
+    compose(shape, tp, &tables(), &Tuning::default()).expect("there are operators to take or to carry")
+}
+
+fn model(shape: &ModelShape, tp: u32) -> Arc<Profiled> {
+    composed(shape, tp).model
 }
 
 fn prefill(new_tokens: u64, progress: u64) -> Prefill {
@@ -148,20 +161,7 @@ fn more_gpus_are_quicker_and_pay_for_their_sums() {
 fn heads_are_as_good_as_requests() {
     // Eight KV heads were measured, sixteen were not: twice the requests take their time.
     let sixteen = ModelShape { heads: 16, kv_heads: 16, ..shape() };
-    let composed = |shape: &ModelShape| {
-        let deployment = Deployment::tensor_parallel(1);
-        Profiled::compose(
-            shape,
-            &gpu(),
-            &deployment,
-            KvFormat::Bf16,
-            &tables(),
-            &[0.0; 3],
-            &Tuning::default(),
-        )
-        .expect("measured")
-    };
-    let (of_16, of_8) = (composed(&sixteen), composed(&shape()));
+    let (of_16, of_8) = (composed(&sixteen, 1), composed(&shape(), 1));
     assert!(of_16.carried.is_empty() || of_16.carried.iter().all(|(what, _)| what.starts_with("context")));
     let us = |model: &Profiled, batch| model.generation.in_row(model.generation.row(batch), 1024.0);
     let (a, b) = (us(&of_16.model, 32.0), us(&of_8.model, 64.0));
@@ -176,17 +176,7 @@ fn what_was_not_measured_is_named_with_how_far_it_was_carried() {
         head_dim: 128,
         ..shape()
     };
-    let deployment = Deployment::tensor_parallel(1);
-    let composed = Profiled::compose(
-        &quantised,
-        &gpu(),
-        &deployment,
-        KvFormat::Bf16,
-        &tables(),
-        &[0.0; 3],
-        &Tuning::default(),
-    )
-    .expect("there are operators to carry from");
+    let composed = composed(&quantised, 1);
     let names: Vec<&str> = composed.carried.iter().map(|(what, _)| what.as_str()).collect();
     assert!(names.contains(&"int4 GEMM from bf16"), "{names:?}");
     assert!(names.contains(&"generation attention of 8 query and 8 KV heads of 128"), "{names:?}");
@@ -199,18 +189,8 @@ fn what_was_not_measured_is_named_with_how_far_it_was_carried() {
 #[test]
 fn an_operator_that_no_table_has_is_an_error() {
     let nothing = KernelTables::from_bytes(&bytes(&[])).expect("sound, but empty");
-    let deployment = Deployment::tensor_parallel(2);
-    let invalid = Profiled::compose(
-        &shape(),
-        &gpu(),
-        &deployment,
-        KvFormat::Bf16,
-        &nothing,
-        &[0.0; 3],
-        &Tuning::default(),
-    )
-    .expect_err("nothing was measured")
-    .to_string();
+    let invalid = compose(&shape(), 2, &nothing, &Tuning::default());
+    let invalid = invalid.expect_err("nothing was measured").to_string();
     assert_eq!(
         invalid,
         "invalid profiled model: GEMM was not measured on toy; attention was not measured on toy; \
@@ -239,12 +219,6 @@ fn experts_of_another_shape_go_by_their_work() {
 
 #[test]
 fn tuning_multiplies_what_was_measured_and_adds_to_steps() {
-    let compose = |tuning: &Tuning| {
-        let deployment = Deployment::tensor_parallel(2);
-        Profiled::compose(&shape(), &gpu(), &deployment, KvFormat::Bf16, &tables(), &[0.0; 3], tuning)
-            .expect("measured")
-            .model
-    };
     let step = |tuning: Tuning| {
         let prefills = [Prefill { prompt_tokens: 512, progress: 0, new_tokens: 512 }];
         let contexts = vec![64; 8];
@@ -255,7 +229,8 @@ fn tuning_multiplies_what_was_measured_and_adds_to_steps() {
             decode_contexts: &contexts,
             ..Batch::default()
         };
-        compose(&tuning).step_time(&batch).as_us()
+        let composed = compose(&shape(), 2, &tables(), &tuning).expect("measured");
+        composed.model.step_time(&batch).as_us()
     };
     let plain = Tuning::default();
     assert_eq!(step(Tuning { us_per_step: 25.0, ..plain }), step(plain) + 25);
@@ -270,10 +245,7 @@ fn tuning_multiplies_what_was_measured_and_adds_to_steps() {
         assert!(step(slower) > step(plain), "{slower:?}");
     }
     assert_eq!(step(Tuning { experts: 1.5, ..plain }), step(plain), "there are none");
-    let deployment = Deployment::tensor_parallel(1);
     let wrong = Tuning { gemm: -1.0, small_kernel_bandwidth: 0.0, ..plain };
-    let refused =
-        Profiled::compose(&shape(), &gpu(), &deployment, KvFormat::Bf16, &tables(), &[0.0; 3], &wrong)
-            .expect_err("negative");
+    let refused = compose(&shape(), 1, &tables(), &wrong).expect_err("negative");
     assert_eq!(refused.problems.len(), 2, "{refused}");
 }
