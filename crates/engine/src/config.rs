@@ -37,10 +37,20 @@ pub struct InstanceConfig {
     pub adapters: Option<Arc<AdapterConfig>>,
     /// The CPU side of the server, where it is modelled.
     pub host: Option<HostConfig>,
+    /// Data-parallel ranks, each of which has everything else of this by itself but the front end; `None` = one scheduler,
+    /// however many ranks step times are of.
+    pub ranks: Option<RankConfig>,
     /// No event after this one runs; deadlines beyond it are not scheduled.
     pub horizon: Tick,
     /// Which reading of the mechanisms.
     pub semantics: Semantics,
+}
+
+impl InstanceConfig {
+    /// Most requests that run at once, on all ranks.
+    pub fn max_running(&self) -> u32 {
+        self.max_num_seqs.saturating_mul(self.ranks.map_or(1, |ranks| ranks.count))
+    }
 }
 
 /// What prompts and decoding requests have of a step.
@@ -52,6 +62,26 @@ pub enum BatchFormation {
     /// While there are prompts to process, steps are made of those, and the decoding requests stand still: prefill first,
     /// as in SGLang. Not with several pipeline stages, nor under another reading than the corrected one.
     PrefillFirst,
+}
+
+/// Data-parallel ranks of an instance; see [`crate::Ranks`]. Not with several pipeline stages, nor under the
+/// reference's reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RankConfig {
+    /// How many; at least 1.
+    pub count: u32,
+    /// Who gets a request.
+    pub balancing: RankBalancing,
+}
+
+/// Which rank gets a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RankBalancing {
+    /// The one with the least 4 · waiting + running requests, the first of equals: vLLM's front end.
+    #[default]
+    LeastLoaded,
+    /// One after the other: SGLang's controller.
+    RoundRobin,
 }
 
 /// The CPU tier of `--kv-cpu-blocks`.

@@ -32,12 +32,32 @@ impl Instance {
     /// A step starts at `now`: form the batch, ask the latency model, and either settle its effects at once (Q1) or
     /// when it ends.
     pub(crate) fn run_step(&mut self, now: Tick) {
+        if !self.form_step(now) {
+            return;
+        }
+        if self.pipeline.is_some() {
+            return self.send_off(now);
+        }
+        let step_time = longer(self.step_time(), self.pace());
+        let advance = (step_time + self.kv.take_transfer_latency()).max(Tick::ONE);
+        let end = now + advance;
+        if self.semantics.step_effects_at_start {
+            self.settle(now, end);
+        } else {
+            self.step = Step::Running { start: now, end };
+        }
+    }
+
+    /// Forms the batch of the step that starts at `now`. False where there is none: what it does instead is in
+    /// [`Self::step`].
+    #[inline]
+    pub(crate) fn form_step(&mut self, now: Tick) -> bool {
         if self.pipeline.is_some() {
             self.take_over_work();
         }
         if self.batch.is_empty() && self.waiting.is_empty() {
             self.step = Step::None;
-            return;
+            return false;
         }
         self.counters.steps += 1;
         if self.queue_is_dirty && !self.order.is_fifo() {
@@ -55,24 +75,15 @@ impl Instance {
                 self.ask_for_adapter(now);
             }
             if self.pipeline.is_some() {
-                return self.nothing_to_send(now, evicted);
+                self.nothing_to_send(now, evicted);
+            } else {
+                self.step = if self.waiting.is_empty() { Step::None } else { self.wait(now) };
             }
-            self.step = if self.waiting.is_empty() { Step::None } else { self.wait(now) };
-            return;
+            return false;
         }
         self.lockstep.step_formed();
         self.counters.peak_kv_blocks = self.counters.peak_kv_blocks.max(self.kv.used_blocks());
-        if self.pipeline.is_some() {
-            return self.send_off(now);
-        }
-        let step_time = longer(self.step_time(), self.pace());
-        let advance = (step_time + self.kv.take_transfer_latency()).max(Tick::ONE);
-        let end = now + advance;
-        if self.semantics.step_effects_at_start {
-            self.settle(now, end);
-        } else {
-            self.step = Step::Running { start: now, end };
-        }
+        true
     }
 
     /// What an instance does whose batch is empty although requests wait.

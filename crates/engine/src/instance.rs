@@ -303,7 +303,7 @@ impl Instance {
 
     /// Blocks that the CPU tier evicted per block stored in it, or the share of the chain's promotions without room.
     pub fn kv_thrashing_rate(&self) -> f64 {
-        self.kv.thrashing_rate()
+        rate(self.kv.thrashing())
     }
 
     /// Whether the adapter of this number is resident.
@@ -355,6 +355,12 @@ impl Instance {
     /// Hands a request over at `now`, which must not be before the events already run.
     pub fn submit(&mut self, now: Tick, request: Submission) {
         let through = self.host.as_mut().map_or(now, |host| host.pass(now, request.input_tokens));
+        self.submit_behind(now, through, request);
+    }
+
+    /// The same of a request that is through the front end at `through`.
+    #[inline]
+    pub(crate) fn submit_behind(&mut self, now: Tick, through: Tick, request: Submission) {
         let entry = through + self.overheads.queueing_time(u64::from(request.input_tokens));
         if now <= self.config.horizon {
             self.clock = self.clock.max(now);
@@ -470,28 +476,56 @@ impl Instance {
             if !due(first) {
                 return false;
             }
-            if loaded < entry {
-                self.clock = loaded;
-                self.adapter_loaded(loaded);
-                return true;
-            }
-            let (at, slot) = self.entering.pop().expect("a timer that was seen");
-            self.clock = at;
-            if self.host.is_some()
-                && let Some(late) = self.is_late_until(slot, at)
-            {
-                self.entering.set(late, slot);
-                return true;
-            }
-            self.enqueue(at, slot);
+            self.run_entry();
         } else {
             if !due(deadline) {
                 return false;
             }
-            let (at, who) = self.deadlines.pop().expect("a timer that was seen");
-            self.time_out(at, who);
+            self.run_deadline();
         }
         true
+    }
+
+    /// When the next request enters, or an adapter is there.
+    #[inline]
+    pub(crate) fn next_entry_at(&self) -> Tick {
+        self.entering.next_at().min(self.adapter_loaded_at)
+    }
+
+    /// When it would form its next batch; [`Tick::MAX`] when nobody waits for one.
+    #[inline]
+    pub(crate) fn next_step_at(&self) -> Tick {
+        match self.step {
+            Step::Due(at) => at,
+            Step::Fetching => self.fetching.next_step(self.fetching.until).0,
+            Step::None | Step::Stalled | Step::Running { .. } => Tick::MAX,
+        }
+    }
+
+    /// The event of [`Self::next_entry_at`].
+    #[inline]
+    pub(crate) fn run_entry(&mut self) {
+        let loaded = self.adapter_loaded_at;
+        if loaded < self.entering.next_at() {
+            self.clock = loaded;
+            return self.adapter_loaded(loaded);
+        }
+        let (at, slot) = self.entering.pop().expect("a timer that was seen");
+        self.clock = at;
+        if self.host.is_some()
+            && let Some(late) = self.is_late_until(slot, at)
+        {
+            self.entering.set(late, slot);
+            return;
+        }
+        self.enqueue(at, slot);
+    }
+
+    /// The next deadline fires.
+    #[inline]
+    pub(crate) fn run_deadline(&mut self) {
+        let (at, who) = self.deadlines.pop().expect("a timer that was seen");
+        self.time_out(at, who);
     }
 
     /// The load of an adapter is done.
@@ -770,6 +804,11 @@ impl Instance {
         let expects_nothing = || self.requests.iter().all(|request| request.place != Place::Reserved);
         self.next_event_at() == Tick::MAX && !is_idle && expects_nothing()
     }
+}
+
+/// So many of so many; 0 of none.
+pub(crate) fn rate((count, of): (u64, u64)) -> f64 {
+    if of == 0 { 0.0 } else { count as f64 / of as f64 }
 }
 
 fn vacant_request() -> Request {

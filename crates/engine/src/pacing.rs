@@ -30,6 +30,13 @@ impl Default for Pacing {
     }
 }
 
+impl Pacing {
+    /// The next request that is handed over is one of the first.
+    pub(crate) fn expect_cold(&mut self) {
+        self.cold_requests = 1;
+    }
+}
+
 impl Instance {
     /// From the next step on, steps take `factor` times as long; 1 = as usual.
     pub fn set_slowness(&mut self, factor: f64) {

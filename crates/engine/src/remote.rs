@@ -30,7 +30,7 @@ impl Instance {
         let request = &mut self.requests[slot as usize];
         request.place = Place::Reserved;
         request.remote = Remote::Waiting;
-        Some(Reservation { slot, cached_blocks })
+        Some(Reservation { rank: 0, slot, cached_blocks })
     }
 
     /// Gives the blocks of a reservation back at `now`. What should have come in them has not: nobody finds it.

@@ -90,6 +90,8 @@ pub struct Ended {
 /// Blocks set aside for a request whose prompt another instance processes; see [`crate::Instance::reserve`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
+    /// The data-parallel rank that holds them; 0 where there are no ranks.
+    pub(crate) rank: u32,
     pub(crate) slot: u32,
     /// Leading blocks of the prompt that were here already.
     pub cached_blocks: u32,

@@ -8,7 +8,8 @@ mod naive;
 
 use blis_engine::{
     AdapterConfig, AdapterModel, BatchFormation, BlockKeys, Channel, CpuTierConfig, DeviceModel, Ended,
-    Ending, HostConfig, Instance, OffloadConfig, OffloadTierConfig, OverheadTier, Submission,
+    Ending, HostConfig, InstanceConfig, OffloadConfig, OffloadTierConfig, OverheadTier, RankBalancing,
+    RankConfig, Replica, Submission,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::LatencyModel;
@@ -353,11 +354,37 @@ fn difference(case: &Case) -> Option<String> {
         // Keys stand for tokens only block by block, so the engine may take two equal blocks of this kind for
         // different ones in its CPU tier.
         (Ok(_), Ok((_, true))) => None,
-        (Ok(fast), Ok((naive, false))) => {
-            differences(&case.scenario, &fast, &naive).or_else(|| waits_for_ever(case, &fast))
-        }
+        (Ok(fast), Ok((naive, false))) => differences(&case.scenario, &fast, &naive)
+            .or_else(|| waits_for_ever(case, &fast))
+            .or_else(|| difference_of_ranks(case, &fast)),
         (fast, naive) => Some(format!("fast {:?}\nnaive {:?}", fast.err(), naive.err())),
     }
+}
+
+/// What a single rank makes of a case differently from an instance without ranks; or what goes wrong on several.
+fn difference_of_ranks(case: &Case, without: &Outcome) -> Option<String> {
+    if case.semantics.step_effects_at_start || case.semantics.waits_in_empty_steps {
+        return None;
+    }
+    let on = |count, balancing| {
+        let ranks = Some(RankConfig { count, balancing });
+        attempt(|| case.scenario.run_on(ranks, case.semantics, |r| case.private[r]))
+    };
+    let alone = match on(1, RankBalancing::LeastLoaded) {
+        Ok(alone) => differences(&case.scenario, without, &alone).map(|text| format!("a rank: {text}")),
+        Err(text) => Some(format!("a rank panics {text}")),
+    };
+    let balancing = [RankBalancing::LeastLoaded, RankBalancing::RoundRobin];
+    let several = |(count, balancing)| match on(count, balancing) {
+        Ok(outcome) => {
+            let is_lost =
+                |(request, end): (&Option<Ended>, &Option<Ended>)| request.is_some() != end.is_some();
+            let lost = without.ended.iter().zip(&outcome.ended).any(is_lost);
+            lost.then(|| "ranks: requests are lost".to_owned()).or_else(|| waits_for_ever(case, &outcome))
+        }
+        Err(text) => Some(format!("ranks panic {text}")),
+    };
+    alone.or_else(|| (2..4).zip(balancing).find_map(several))
 }
 
 /// Requests that are left over although nothing ends the run. Only a request that waits with blocks of a refused
@@ -529,12 +556,13 @@ fn the_engine_does_what_the_naive_instance_does() {
 
 /// What the requests come to that arrive `shift` later than the scenario says: at a new instance, or at one that had the
 /// same requests before and failed at `shift`.
-fn later(case: &Case, shift: i64, had_others: bool) -> Vec<Ended> {
+fn later(case: &Case, ranks: Option<RankConfig>, shift: i64, had_others: bool) -> Vec<Ended> {
     let Scenario { requests, .. } = &case.scenario;
     let scenario =
         Scenario { horizon: case.scenario.horizon + Tick::from_us(shift), ..case.scenario.clone() };
-    let mut instance = Instance::new(scenario.config(case.semantics), scenario.latency.clone());
-    let send = |instance: &mut Instance, request: &ScenarioRequest, handle: usize, shift: i64| {
+    let config = InstanceConfig { ranks, ..scenario.config(case.semantics) };
+    let mut instance = Replica::new(config, scenario.latency.clone());
+    let send = |instance: &mut Replica, request: &ScenarioRequest, handle: usize, shift: i64| {
         let now = Tick::from_us(request.arrival_us + shift);
         scenario.run_before(instance, now);
         if now > scenario.horizon {
@@ -594,7 +622,12 @@ fn an_instance_that_has_failed_is_like_a_new_one() {
         }
         let shift = Dice(seed ^ 0x5eed).between(1, 1_500);
         // Some readings have scenarios without an end.
-        let Ok(new) = attempt(|| later(&case, shift, false)) else { continue };
-        assert_eq!(new, later(&case, shift, true), "seed {seed}, failure at {shift}");
+        let Ok(new) = attempt(|| later(&case, None, shift, false)) else { continue };
+        assert_eq!(new, later(&case, None, shift, true), "seed {seed}, failure at {shift}");
+        if case.semantics == Semantics::CORRECTED {
+            let ranks = Some(RankConfig { count: 2, balancing: RankBalancing::LeastLoaded });
+            let new = later(&case, ranks, shift, false);
+            assert_eq!(new, later(&case, ranks, shift, true), "seed {seed}, ranks, failure at {shift}");
+        }
     }
 }

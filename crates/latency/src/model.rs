@@ -47,6 +47,20 @@ impl Batch<'_> {
     }
 }
 
+/// What `answer` says of the batches of all ranks together.
+pub(crate) fn with_all_as_one<T>(ranks: &[Batch<'_>], answer: impl FnOnce(&Batch<'_>) -> T) -> T {
+    let prefills: Vec<Prefill> = ranks.iter().flat_map(|batch| batch.prefills).copied().collect();
+    let contexts: Vec<u64> = ranks.iter().flat_map(|batch| batch.decode_contexts).copied().collect();
+    answer(&Batch {
+        prefills: &prefills,
+        decodes: ranks.iter().map(|batch| batch.decodes).sum(),
+        decode_context_tokens: ranks.iter().map(|batch| batch.decode_context_tokens).sum(),
+        longest_decode_context: ranks.iter().map(|batch| batch.longest_decode_context).max().unwrap_or(0),
+        decode_contexts: &contexts,
+        others: ranks.iter().map(|batch| batch.others).sum(),
+    })
+}
+
 /// A step-time model. All answers are whole microseconds.
 pub trait LatencyModel: Debug + Send + Sync {
     /// What a request costs outside of steps.
@@ -54,6 +68,15 @@ pub trait LatencyModel: Debug + Send + Sync {
 
     /// Duration of one forward pass; at least one microsecond.
     fn step_time(&self, batch: &Batch<'_>) -> Tick;
+
+    /// Duration of one forward pass of data-parallel ranks that step together, each on the batch of its own scheduler; empty
+    /// where a rank has no work. Models that do not tell ranks apart take all batches as one.
+    fn step_time_of_ranks(&self, ranks: &[Batch<'_>]) -> Tick {
+        match ranks {
+            [batch] => self.step_time(batch),
+            _ => with_all_as_one(ranks, |batch| self.step_time(batch)),
+        }
+    }
 
     /// Whether [`Self::step_time`] reads [`Batch::decode_contexts`]. Models whose decode term is linear in the
     /// number of decodes and the sum of their contexts need not, and their steps cost O(1).

@@ -50,8 +50,8 @@ impl CpuTier {
         self.misses += 1;
     }
 
-    pub(super) fn thrashing_rate(&self) -> f64 {
-        if self.stored == 0 { 0.0 } else { self.evicted as f64 / self.stored as f64 }
+    pub(super) fn thrashing(&self) -> (u64, u64) {
+        (self.evicted, self.stored)
     }
 
     pub(super) fn take_latency(&mut self) -> Tick {

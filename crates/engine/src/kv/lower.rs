@@ -33,10 +33,10 @@ impl Lower {
         }
     }
 
-    pub(super) fn thrashing_rate(&self) -> f64 {
+    pub(super) fn thrashing(&self) -> (u64, u64) {
         match self {
-            Self::Cpu(tier) => tier.thrashing_rate(),
-            Self::Chain(chain) => chain.thrashing_rate(),
+            Self::Cpu(tier) => tier.thrashing(),
+            Self::Chain(chain) => chain.thrashing(),
         }
     }
 

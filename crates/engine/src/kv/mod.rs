@@ -171,10 +171,10 @@ impl KvCache {
         self.misses + self.lower.as_ref().map_or(0, Lower::misses)
     }
 
-    /// Blocks that the CPU tier evicted per block stored in it, or promotions of the chain that found no room, per
-    /// promotion wanted; 0 without either.
-    pub fn thrashing_rate(&self) -> f64 {
-        self.lower.as_ref().map_or(0.0, Lower::thrashing_rate)
+    /// Blocks that the CPU tier evicted, and those stored in it; or promotions of the chain that found no room, and those
+    /// wanted; zeros without either.
+    pub fn thrashing(&self) -> (u64, u64) {
+        self.lower.as_ref().map_or((0, 0), Lower::thrashing)
     }
 
     /// Whether every prompt must come with keys, because a lower tier looks at them.

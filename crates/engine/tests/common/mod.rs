@@ -4,7 +4,7 @@
 
 use blis_engine::{
     AdapterConfig, AdapterFigures, BatchFormation, BlockKeys, Counters, CpuTierConfig, Ended, HostConfig,
-    IndexChange, Instance, InstanceConfig, OffloadConfig, OffloadFigures, Submission,
+    IndexChange, InstanceConfig, OffloadConfig, OffloadFigures, RankConfig, Replica, Submission,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_latency::{Batch, LatencyModel, Overheads};
@@ -217,13 +217,14 @@ impl Scenario {
             offload: self.offload.clone().map(Arc::new),
             adapters: self.adapters.clone().map(Arc::new),
             host: self.host,
+            ranks: None,
             horizon: self.horizon,
             semantics,
         }
     }
 
     /// Runs the instance up to `until`, tick by tick, so that one which goes on for ever is caught.
-    pub fn run_before(&self, instance: &mut Instance, until: Tick) {
+    pub fn run_before(&self, instance: &mut Replica, until: Tick) {
         for _ in 0..MOST_TICKS {
             let next = instance.next_event_at();
             if next >= until || next > self.horizon {
@@ -247,13 +248,24 @@ impl Scenario {
     /// Runs the scenario; of the requests that share no first token with another, those that `private` picks are
     /// submitted without keys.
     pub fn run(&self, semantics: Semantics, private: impl Fn(usize) -> bool) -> Outcome {
-        let mut instance = Instance::new(self.config(semantics), self.latency.clone());
+        self.run_on(None, semantics, private)
+    }
+
+    /// The same on ranks.
+    pub fn run_on(
+        &self,
+        ranks: Option<RankConfig>,
+        semantics: Semantics,
+        private: impl Fn(usize) -> bool,
+    ) -> Outcome {
+        let config = InstanceConfig { ranks, ..self.config(semantics) };
+        let mut instance = Replica::new(config, self.latency.clone());
         instance.keep_index_journal();
         let mut index = BTreeSet::new();
         let mut ended = vec![None; self.requests.len()];
         let mut order = Vec::new();
         let mut views = Vec::new();
-        let mut collect = |instance: &mut Instance| {
+        let mut collect = |instance: &mut Replica| {
             for end in instance.drain_ended() {
                 let place = &mut ended[end.handle as usize];
                 assert!(place.is_none(), "{}: request {} ended twice", self.name, end.handle);
@@ -268,12 +280,10 @@ impl Scenario {
             }
             self.run_before(&mut instance, now);
             collect(&mut instance);
-            for change in instance.drain_index_journal() {
-                match change {
-                    IndexChange::Added(key) => assert!(index.insert(key), "{key} is added twice"),
-                    IndexChange::Removed(key) => assert!(index.remove(&key), "{key} is removed twice"),
-                }
-            }
+            instance.drain_index_journal(|change| match change {
+                IndexChange::Added(key) => assert!(index.insert(key), "{key} is added twice"),
+                IndexChange::Removed(key) => assert!(index.remove(&key), "{key} is removed twice"),
+            });
             let in_common = |other: &ScenarioRequest| {
                 request.tokens().zip(other.tokens()).take_while(|(mine, its)| mine == its).count()
             };
@@ -321,13 +331,13 @@ impl Scenario {
         Outcome {
             ended,
             order,
-            counters: instance.counters().clone(),
+            counters: instance.counters(),
             sim_ended,
             hits_and_misses: instance.cache_hits_and_misses(),
             thrashing_rate: instance.kv_thrashing_rate(),
             offload: instance.offload_figures(),
-            adapters: instance.adapter_figures().to_vec(),
-            itl: instance.inter_token_latencies().counts().map(|(t, n)| (t.as_us(), n)).collect(),
+            adapters: instance.adapter_figures(),
+            itl: instance.take_inter_token_latencies().counts().map(|(t, n)| (t.as_us(), n)).collect(),
             views,
         }
     }

@@ -45,4 +45,23 @@ impl OffloadFigures {
     pub fn new(devices: usize) -> Self {
         Self { devices: vec![DeviceFigures::default(); devices], ..Self::default() }
     }
+
+    /// Adds those of another chain with as many devices.
+    pub fn add(&mut self, other: &Self) {
+        self.stored_blocks += other.stored_blocks;
+        self.skipped_blocks += other.skipped_blocks;
+        self.reloaded_blocks += other.reloaded_blocks;
+        self.cpu_evictions += other.cpu_evictions;
+        self.cpu_blocks += other.cpu_blocks;
+        self.promotions += other.promotions;
+        self.refused_promotions += other.refused_promotions;
+        self.deferrals += other.deferrals;
+        self.given_up += other.given_up;
+        self.waited += other.waited;
+        self.misses += other.misses;
+        for (own, its) in self.devices.iter_mut().zip(&other.devices) {
+            own.blocks_read += its.blocks_read;
+            own.blocks_written += its.blocks_written;
+        }
+    }
 }

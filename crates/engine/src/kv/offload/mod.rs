@@ -288,10 +288,10 @@ impl OffloadChain {
         self.figures.misses
     }
 
-    /// Promotions refused, per promotion wanted.
-    pub(super) fn thrashing_rate(&self) -> f64 {
-        let wanted = self.figures.promotions + self.figures.refused_promotions;
-        if wanted == 0 { 0.0 } else { self.figures.refused_promotions as f64 / wanted as f64 }
+    /// Promotions refused, and promotions wanted.
+    pub(super) fn thrashing(&self) -> (u64, u64) {
+        let refused = self.figures.refused_promotions;
+        (refused, self.figures.promotions + refused)
     }
 
     pub(super) fn figures(&self) -> OffloadFigures {
