@@ -6,7 +6,7 @@
 use crate::fleet::sample;
 use crate::plan::{DrainPolicy, FaultKind, FaultPlan, FaultTarget, Plan};
 use crate::run::Cluster;
-use blis_engine::Instance;
+use blis_engine::Replica;
 use blis_kernel::rng::{GoRand, stream_seed};
 use blis_kernel::{Tick, TimerQueue};
 use blis_metrics::FaultFigures;
@@ -233,7 +233,7 @@ impl Cluster<'_> {
     pub(crate) fn let_go(&mut self, index: usize, now: Tick) {
         match self.drain_policy() {
             DrainPolicy::Wait => {}
-            DrainPolicy::Redirect => self.empty(index, now, Instance::redirect_queue),
+            DrainPolicy::Redirect => self.empty(index, now, Replica::redirect_queue),
             DrainPolicy::Immediate => {
                 self.lose_everything(index, now);
                 self.fleet.terminate(index, now);
@@ -248,11 +248,11 @@ impl Cluster<'_> {
 
     fn lose_everything(&mut self, index: usize, now: Tick) {
         self.lose_transfers_of(index, now);
-        self.empty(index, now, Instance::fail);
+        self.empty(index, now, Replica::fail);
     }
 
     /// Requests leave an instance before their time.
-    fn empty(&mut self, index: usize, now: Tick, how: fn(&mut Instance, Tick)) {
+    fn empty(&mut self, index: usize, now: Tick, how: fn(&mut Replica, Tick)) {
         self.bring_instance_up_to_date(index, now);
         how(&mut self.instances[index], now);
         self.next_events.set(index, self.instances[index].next_event_at());

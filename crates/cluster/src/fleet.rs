@@ -3,7 +3,7 @@
 use crate::nodes::{Nodes, Place};
 use crate::plan::{Delay, ElasticPlan, FaultTarget, InstanceKind, Plan, WarmUp};
 use crate::routing::Pool;
-use blis_engine::Instance;
+use blis_engine::Replica;
 use blis_kernel::rng::{GoRand, stream_seed};
 use blis_kernel::{InstanceId, Tick, TimerQueue};
 use blis_metrics::FleetFigures;
@@ -64,7 +64,7 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// The instances that there are at first, with what they are built from.
-    pub(crate) fn new(plan: &Plan) -> (Self, Vec<Instance>) {
+    pub(crate) fn new(plan: &Plan) -> (Self, Vec<Replica>) {
         let mut fleet = Self {
             routable: Vec::new(),
             prefill: Vec::new(),
@@ -95,12 +95,12 @@ impl Fleet {
             };
             let kind = place.map_or(own, |place| fleet.node_pool_kind(place.pool));
             let warm = fleet.elastic.as_ref().is_none_or(Elastic::starts_warm);
-            instances.push(Instance::new(kind.config, kind.latency));
+            instances.push(Replica::new(kind.config, kind.latency));
             fleet.add(name, place, Tick::ZERO, Tick::ZERO, warm);
         }
         for model in &plan.further_models {
             for _ in 0..model.instances {
-                instances.push(Instance::new(model.kind.config.clone(), model.kind.latency.clone()));
+                instances.push(Replica::new(model.kind.config.clone(), model.kind.latency.clone()));
                 let name = InstanceId(fleet.members.len() as u32).to_string();
                 fleet.add(name, None, Tick::ZERO, Tick::ZERO, true);
             }
@@ -152,7 +152,7 @@ impl Fleet {
     }
 
     /// Those at the beginning of a run have just started, unless they started long ago.
-    pub(crate) fn begin_warm_up(&self, instances: &mut [Instance]) {
+    pub(crate) fn begin_warm_up(&self, instances: &mut [Replica]) {
         if self.starts_warm {
             return;
         }
@@ -163,7 +163,7 @@ impl Fleet {
     }
 
     /// The instance has just started.
-    pub(crate) fn begin_warm_up_of(&self, index: usize, instance: &mut Instance) {
+    pub(crate) fn begin_warm_up_of(&self, index: usize, instance: &mut Replica) {
         let warm_up = match (&self.elastic, self.members[index].place) {
             (Some(elastic), Some(place)) => elastic.plan.node_pools[place.pool].warm_up,
             _ => self.warm_up,
@@ -324,7 +324,7 @@ impl Fleet {
         now: Tick,
         provisions: bool,
         default: &InstanceKind,
-    ) -> Option<Instance> {
+    ) -> Option<Replica> {
         let elastic = self.elastic.as_mut().expect("instances come and go");
         let (place, ready_at) = if elastic.plan.node_pools.is_empty() {
             (None, now)
@@ -337,7 +337,7 @@ impl Fleet {
         let name = format!("autoscale-{}-{:06}", self.model, elastic.added);
         let kind = place.map_or_else(|| default.clone(), |place| self.node_pool_kind(place.pool));
         self.add(name, place, now, ready_at, false);
-        Some(Instance::new(kind.config, kind.latency))
+        Some(Replica::new(kind.config, kind.latency))
     }
 
     /// The instance gets nothing more.

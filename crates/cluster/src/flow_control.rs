@@ -91,7 +91,7 @@ impl FlowControl {
                 &flow_control.usage_limit.params,
             )),
             plan: flow_control.clone(),
-            max_num_seqs: plan.instance.max_num_seqs,
+            max_num_seqs: plan.instance.max_running(),
             tick_at: None,
             ticks_in_vain: 0,
             expiries: TimerQueue::default(),

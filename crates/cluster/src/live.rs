@@ -6,7 +6,7 @@ use crate::disaggregation::Stage;
 use crate::observer::Observer;
 use crate::plan::{Plan, Workload};
 use crate::run::Cluster;
-use blis_engine::{Happening, Instance};
+use blis_engine::{Happening, Replica};
 use blis_kernel::{InstanceId, Tick};
 use blis_metrics::{Outcome, RequestEnding};
 use blis_workload::{Labels, RequestEnd, RequestSource, RequestSpec, SessionId, SessionRound};
@@ -56,7 +56,7 @@ impl<'a> LiveCluster<'a> {
     pub fn new(plan: &'a Plan, listener: &'a mut dyn Listener) -> Self {
         assert_eq!(plan.horizon, Tick::MAX, "a live cluster with a horizon");
         let mut cluster = Cluster::new(plan, Box::leak(Box::new(Unwatched)));
-        cluster.instances.iter_mut().for_each(Instance::keep_journal);
+        cluster.instances.iter_mut().for_each(Replica::keep_journal);
         cluster.live = Some(Live { listener, handles: FxHashMap::default() });
         Self { cluster, injected: 0, last_arrival: Tick::ZERO, played_to: Tick::ZERO, unwanted: Vec::new() }
     }
@@ -100,7 +100,7 @@ impl<'a> LiveCluster<'a> {
     }
 
     /// What the instances look like, by number.
-    pub fn instances(&self) -> &[Instance] {
+    pub fn instances(&self) -> &[Replica] {
         &self.cluster.instances
     }
 
@@ -176,7 +176,7 @@ impl Cluster<'_> {
     }
 
     /// An instance is added to a live cluster.
-    pub(crate) fn keep_journal_of(&self, instance: &mut Instance) {
+    pub(crate) fn keep_journal_of(&self, instance: &mut Replica) {
         if self.live.is_some() {
             instance.keep_journal();
         }

@@ -176,6 +176,7 @@ mod tests {
             offload: None,
             adapters: None,
             host: None,
+            ranks: None,
             horizon: Tick::MAX,
             semantics: Semantics::CORRECTED,
         };

@@ -18,7 +18,7 @@ use crate::requests::Requests;
 use crate::routing::{Pool, Routers};
 use crate::scaling::Scaler;
 use crate::signals::Signals;
-use blis_engine::{Ended, Instance};
+use blis_engine::{Ended, Replica};
 use blis_kernel::{InstanceId, Tick, TimerQueue};
 use blis_metrics::{
     AdapterCounts, InstanceFigures, OffloadFigures, Options, Outcome, Recorder, RequestEnding, RunEnding,
@@ -101,7 +101,7 @@ pub(crate) struct Cluster<'a> {
     /// Requests that an instance lost or gave back, on their way to another.
     pub(crate) retries: VecDeque<(Tick, u32)>,
     pub(crate) requests: Requests,
-    pub(crate) instances: Vec<Instance>,
+    pub(crate) instances: Vec<Replica>,
     pub(crate) fleet: Fleet,
     pub(crate) scaler: Option<Scaler>,
     pub(crate) faults: Option<Faults>,
@@ -165,15 +165,15 @@ impl<'a> Cluster<'a> {
             }
         }
         if reads.cache {
-            instances.iter_mut().for_each(Instance::keep_index_journal);
+            instances.iter_mut().for_each(Replica::keep_index_journal);
         }
         fleet.begin_warm_up(&mut instances);
         let source = plan.workload.stream();
         let mut cluster = Self {
             hasher: BlockHasher::new(source.groups(), plan.instance.block_tokens),
             keys_are_needed: disaggregation::parts_can_meet(plan)
-                || instances.first().is_some_and(Instance::needs_listed_keys),
-            blocks_are_mixed: instances.first().is_some_and(Instance::mixes_blocks),
+                || instances.first().is_some_and(Replica::needs_listed_keys),
+            blocks_are_mixed: instances.first().is_some_and(Replica::mixes_blocks),
             signals: Signals::new(
                 instances.len(),
                 plan.instance.adapters.as_ref().map_or(0, |adapters| adapters.adapters.len()),
@@ -501,7 +501,7 @@ impl<'a> Cluster<'a> {
     }
 
     pub(crate) fn finish(mut self) -> Outcome {
-        let deadlock = self.instances.iter().position(Instance::is_deadlocked).map(|index| {
+        let deadlock = self.instances.iter().position(Replica::is_deadlocked).map(|index| {
             let instance = &self.instances[index];
             format!(
                 "{} has {} waiting and {} running requests and nothing that could free blocks for them",
@@ -586,9 +586,9 @@ impl<'a> Cluster<'a> {
 }
 
 /// What happened to each adapter at an instance.
-fn adapter_counts(plan: &Plan, instance: &Instance) -> BTreeMap<String, AdapterCounts> {
+fn adapter_counts(plan: &Plan, instance: &Replica) -> BTreeMap<String, AdapterCounts> {
     let adapters = plan.instance.adapters.iter().flat_map(|adapters| &adapters.adapters);
-    let counts = instance.adapter_figures().iter().map(|figures| AdapterCounts {
+    let counts = instance.adapter_figures().into_iter().map(|figures| AdapterCounts {
         loads: figures.loads,
         evictions: figures.evictions,
         hits: figures.hits,
@@ -633,6 +633,6 @@ fn make_admission(plan: &Plan) -> Box<dyn Admission> {
         return made;
     }
     let further: u32 = plan.further_models.iter().map(|model| model.instances).sum();
-    let capacity = u64::from(plan.instances + further) * u64::from(plan.instance.max_num_seqs);
+    let capacity = u64::from(plan.instances + further) * u64::from(plan.instance.max_running());
     Box::new(TenantBudget::new(made, tenant_budgets, capacity.max(1)))
 }

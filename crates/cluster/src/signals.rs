@@ -1,7 +1,7 @@
 //! What the gateway knows of the instances, and how old it is.
 
 use crate::prefix_index::PrefixIndex;
-use blis_engine::Instance;
+use blis_engine::Replica;
 use blis_kernel::{InstanceId, Tick};
 
 /// Figures of instances, one row each, in instance order.
@@ -146,7 +146,7 @@ impl Signals {
     }
 
     /// Reads the figures of those of the routable `members` that are due; all must be up to date.
-    pub(crate) fn read_figures(&mut self, now: Tick, members: &[u32], instances: &[Instance]) {
+    pub(crate) fn read_figures(&mut self, now: Tick, members: &[u32], instances: &[Replica]) {
         self.due_at = Tick::MAX;
         for i in members.iter().map(|&i| i as usize) {
             if self.is_due(i, now) {
@@ -165,12 +165,11 @@ impl Signals {
     }
 
     /// Copies the cache index of every instance; all must be up to date.
-    pub(crate) fn copy_caches(&mut self, now: Tick, instances: &mut [Instance]) {
+    pub(crate) fn copy_caches(&mut self, now: Tick, instances: &mut [Replica]) {
         self.cache_copied_at = now;
         for (i, instance) in instances.iter_mut().enumerate() {
-            for change in instance.drain_index_journal() {
-                self.cache.apply(InstanceId(i as u32), change);
-            }
+            let cache = &mut self.cache;
+            instance.drain_index_journal(|change| cache.apply(InstanceId(i as u32), change));
         }
     }
 }

@@ -13,7 +13,7 @@ use blis_cluster::plan::{
 use blis_cluster::{run, run_observed};
 use blis_engine::{
     AdapterConfig, AdapterModel, BatchFormation, Channel, CpuTierConfig, DeviceModel, HostConfig,
-    InstanceConfig, OffloadConfig, OffloadTierConfig, OverheadTier,
+    InstanceConfig, OffloadConfig, OffloadTierConfig, OverheadTier, RankBalancing, RankConfig,
 };
 use blis_kernel::rng::GoRand;
 use blis_kernel::samplers::{ArrivalProcess, LengthSampler};
@@ -400,7 +400,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         base_latency: Tick::from_us(dice.pick(&[0, 30])),
     });
     let offload = (cpu_tier.is_none() && dice.one_in(5)).then(|| Arc::new(chain(dice, prompt_blocks)));
-    let instance = InstanceConfig {
+    let mut instance = InstanceConfig {
         kv_blocks: match dice.between(0, 3) {
             0 => dice.between(1, prompt_blocks),
             1 | 2 => dice.between(prompt_blocks, 3 * prompt_blocks),
@@ -436,6 +436,7 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
             output_us_per_token: dice.pick(&[0.0, 30.0, 2_000.0]),
             stream_interval: dice.pick(&[1, 20]),
         }),
+        ranks: None,
         horizon,
         semantics,
     };
@@ -451,6 +452,14 @@ fn plan(seed: u64) -> (Plan, Option<Tick>) {
         }
         whole => whole,
     };
+    // Thrown with dice of their own, so that the other scenarios stay what they are.
+    let rank_dice = &mut Dice(GoRand::new(seed as i64 ^ 0x7a_2c));
+    if semantics == Semantics::CORRECTED && latency.pipeline().is_none() && rank_dice.one_in(3) {
+        instance.ranks = Some(RankConfig {
+            count: rank_dice.between(1, 4) as u32,
+            balancing: rank_dice.pick(&[RankBalancing::LeastLoaded, RankBalancing::RoundRobin]),
+        });
+    }
     let disaggregation = dice.one_in(3).then(|| disaggregation(dice, &instance, &latency));
     let comes_and_goes = disaggregation.is_none() && dice.one_in(3);
     let elastic = comes_and_goes.then(|| elastic(dice, &instance, &latency));

@@ -289,7 +289,7 @@ impl Cluster<'_> {
         let moves_all = self.plan.semantics.transfers_move_whole_prompts;
         let submission = self.submission(handle, Part::Decode);
         let Some(reservation) = self.instances[instance].reserve(submission, !moves_all) else {
-            let never_fits = blocks > self.instances[instance].kv_blocks();
+            let never_fits = blocks > self.instances[instance].kv_blocks_of_a_rank();
             if never_fits || self.plan.semantics.full_decode_instance_drops {
                 let counts = !self.plan.semantics.failed_splits_have_latencies;
                 self.pools().tally.dropped_at_decode += u64::from(counts);

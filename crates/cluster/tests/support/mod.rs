@@ -46,6 +46,7 @@ pub fn plan(beta_us: [f64; 3], workload: Workload) -> Plan {
             offload: None,
             adapters: None,
             host: None,
+            ranks: None,
             horizon: Tick::MAX,
             semantics: Semantics::CORRECTED,
         },
