@@ -55,9 +55,27 @@ impl Hosted {
         if !batch.prefills.is_empty() || batch.decodes == 0 || self.model.pads_to_graphs() {
             return batch.decodes;
         }
+        self.graph_of(batch.decodes).unwrap_or(batch.decodes)
+    }
+
+    /// The size of the smallest graph for so many decoding requests.
+    #[inline]
+    fn graph_of(&self, decodes: u64) -> Option<u64> {
         let sizes = &self.host.capture_sizes;
-        let next = sizes.partition_point(|&size| u64::from(size) < batch.decodes);
-        sizes.get(next).map_or(batch.decodes, |&size| u64::from(size))
+        let next = sizes.partition_point(|&size| u64::from(size) < decodes);
+        sizes.get(next).map(|&size| u64::from(size))
+    }
+
+    /// What the GPU takes, with what the CPU takes on a batch of its own.
+    #[inline]
+    fn beside_cpu(&self, gpu: Tick, batch: &Batch<'_>) -> Tick {
+        let prompts: u64 = batch.prefills.iter().map(|prefill| prefill.new_tokens).sum();
+        let cpu = Tick::trunc(
+            self.host.us_per_step
+                + self.host.us_per_request * batch.len() as f64
+                + self.host.us_per_prefill_token * prompts as f64,
+        );
+        if self.host.overlaps { gpu.max(cpu) } else { gpu + cpu }
     }
 }
 
@@ -73,13 +91,27 @@ impl LatencyModel for Hosted {
         if self.model.covers_host() || batch.is_empty() {
             return gpu;
         }
-        let prompts: u64 = batch.prefills.iter().map(|prefill| prefill.new_tokens).sum();
-        let cpu = Tick::trunc(
-            self.host.us_per_step
-                + self.host.us_per_request * batch.len() as f64
-                + self.host.us_per_prefill_token * prompts as f64,
-        );
-        if self.host.overlaps { gpu.max(cpu) } else { gpu + cpu }
+        self.beside_cpu(gpu, batch)
+    }
+
+    /// Each rank has a CPU of its own, and the graph of the rank with most requests.
+    fn step_time_of_ranks(&self, ranks: &[Batch<'_>]) -> Tick {
+        let has_prompts = ranks.iter().any(|batch| !batch.prefills.is_empty());
+        let most = ranks.iter().map(|batch| batch.decodes).max().unwrap_or(0);
+        let graph = self.graph_of(most).filter(|_| most > 0 && !has_prompts && !self.model.pads_to_graphs());
+        let gpu = match graph {
+            Some(decodes) => {
+                let padded: Vec<_> = ranks.iter().map(|batch| Batch { decodes, ..*batch }).collect();
+                self.model.step_time_of_ranks(&padded)
+            }
+            None => self.model.step_time_of_ranks(ranks),
+        };
+        let gpu = if has_prompts { gpu.max(self.launches) } else { gpu };
+        if self.model.covers_host() {
+            return gpu;
+        }
+        let busy = ranks.iter().filter(|batch| !batch.is_empty());
+        busy.map(|batch| self.beside_cpu(gpu, batch)).max().unwrap_or(gpu)
     }
 
     fn wants_decode_contexts(&self) -> bool {
@@ -157,6 +189,19 @@ mod tests {
     fn decoding_requests_run_in_the_next_larger_graph() {
         let step = |batch: u64| hosted(true, true).step_time(&decodes(batch)).as_us();
         assert_eq!([1, 2, 3, 4, 5, 8, 9].map(step), [10, 20, 40, 40, 80, 80, 90]);
+    }
+
+    #[test]
+    fn the_slowest_cpu_of_the_ranks_counts_and_all_run_the_graph_of_the_largest() {
+        let step = |ranks: &[Batch<'_>]| hosted(false, false).step_time_of_ranks(ranks).as_us();
+        assert_eq!(step(&[decodes(2)]), hosted(false, false).step_time(&decodes(2)).as_us());
+        // Graphs of 4 on both ranks: 8 requests for the GPU, and the CPU of the first.
+        assert_eq!(step(&[decodes(3), decodes(1)]), 80 + 40 + 2 * 3);
+        assert_eq!(step(&[decodes(3), Batch::default()]), 80 + 40 + 2 * 3);
+        let prefills = [Prefill { prompt_tokens: 100, progress: 0, new_tokens: 100 }];
+        let prompt = Batch { prefills: &prefills, ..Batch::default() };
+        assert_eq!(step(&[decodes(3), prompt]), 130 + 40 + 2 + 50, "the prompt's CPU; no graphs");
+        assert_eq!(step(&[decodes(9), decodes(1)]), 100 + 40 + 2 * 9, "there is no graph for 9");
     }
 
     #[test]

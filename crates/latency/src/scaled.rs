@@ -24,6 +24,11 @@ impl Scaled {
         let pipeline = model.pipeline().map(|pipeline| pipeline.map_stages(scaled));
         Self { model, factor, pipeline }
     }
+
+    #[inline]
+    fn scaled(&self, step: Tick) -> Tick {
+        Tick::trunc(step.as_us() as f64 * self.factor).max(Tick::from_us(1))
+    }
 }
 
 impl LatencyModel for Scaled {
@@ -33,8 +38,11 @@ impl LatencyModel for Scaled {
 
     #[inline]
     fn step_time(&self, batch: &Batch<'_>) -> Tick {
-        let step = self.model.step_time(batch).as_us() as f64;
-        Tick::trunc(step * self.factor).max(Tick::from_us(1))
+        self.scaled(self.model.step_time(batch))
+    }
+
+    fn step_time_of_ranks(&self, ranks: &[Batch<'_>]) -> Tick {
+        self.scaled(self.model.step_time_of_ranks(ranks))
     }
 
     fn wants_decode_contexts(&self) -> bool {

@@ -9,6 +9,9 @@ const ACTIVATION: f64 = 2.0;
 /// Bytes of a logit, which is sampled from in 32 bits.
 const LOGIT: f64 = 4.0;
 
+/// Parts of a step that go by the tokens of all data-parallel ranks.
+const OF_ALL_RANKS: [&str; 2] = ["experts", "exchange between experts"];
+
 /// Multiprocessors of the Blackwell GPUs that were measured.
 const MULTIPROCESSORS: u64 = 148;
 
@@ -49,6 +52,18 @@ impl<'a> Pass<'a> {
 
     fn attention_layers(&self) -> f64 {
         f64::from(self.shape.layers - self.shape.linear_attention.map_or(0, |linear| linear.layers))
+    }
+
+    /// The parts of [`Self::per_token`] that go by the tokens of a rank, for so many.
+    pub(super) fn of_a_rank(&mut self, tokens: f64) -> f64 {
+        let parts = self.per_token(tokens * f64::from(self.dp)).into_iter();
+        parts.filter(|(name, _)| !OF_ALL_RANKS.contains(name)).map(|(_, us)| us).sum()
+    }
+
+    /// Those that go by the tokens of all ranks, for so many.
+    pub(super) fn of_all_ranks(&mut self, all_tokens: f64) -> f64 {
+        let parts = self.per_token(all_tokens).into_iter();
+        parts.filter(|(name, _)| OF_ALL_RANKS.contains(name)).map(|(_, us)| us).sum()
     }
 
     /// What goes by the number of tokens in the step, on all ranks together: everything in the layers but attention itself.
@@ -189,17 +204,17 @@ impl<'a> Pass<'a> {
         let router = ops.matmul(super::WeightFormat::Bf16, tokens, f64::from(shape.experts), hidden)
             + ops.small(2.0 * scores);
         let routed = ops.experts(experts, all_tokens);
-        let mut exchanged = 0.0;
+        let (mut exchanged, mut sent) = (0.0, 0.0);
         if self.dp > 1 {
-            let (to, back, bytes) = if self.moe_comm.is_all_to_all() {
+            if self.moe_comm.is_all_to_all() {
                 let visits = group_tokens * f64::from(shape.experts_per_token);
-                ("alltoall", "alltoall", visits * hidden * ACTIVATION)
+                sent = 2.0 * ops.met("alltoall", gpus, visits * hidden * ACTIVATION);
             } else {
-                ("all_gather", "reduce_scatter", all_tokens * hidden * ACTIVATION)
-            };
-            exchanged = ops.met(to, gpus, bytes) + ops.met(back, gpus, bytes);
+                let bytes = all_tokens * hidden * ACTIVATION;
+                exchanged = ops.met("all_gather", gpus, bytes) + ops.met("reduce_scatter", gpus, bytes);
+            }
             if shares_tokens {
-                exchanged += ops.met("all_gather", self.tp, group_tokens * hidden * ACTIVATION);
+                sent += ops.met("all_gather", self.tp, group_tokens * hidden * ACTIVATION);
             }
         }
         let width = f64::from(shape.shared_intermediate) / if shares_tokens { 1.0 } else { tp };
@@ -212,6 +227,7 @@ impl<'a> Pass<'a> {
             ("router", layers * router),
             ("experts", layers * routed),
             ("exchange between experts", layers * exchanged),
+            ("exchange of a rank's own tokens", layers * sent),
             ("shared experts", layers * shared),
         ]
     }

@@ -24,6 +24,7 @@
 mod compose;
 mod knots;
 mod operators;
+mod ranks;
 mod shape;
 mod step;
 mod tables;
@@ -43,6 +44,7 @@ use crate::problem::{Checks, CoefficientList, InvalidModel, Problem};
 use compose::Pass;
 use knots::{Line, Plane};
 use operators::Operators;
+use ranks::RankParts;
 use std::sync::Arc;
 use step::{Decodes, graph_size};
 
@@ -83,6 +85,8 @@ pub struct Profiled {
     longest: Vec<f64>,
     /// One over the data-parallel ranks.
     share_of_rank: f64,
+    /// Of several ranks whose batches are known one by one; none of a stage.
+    ranks: Option<RankParts>,
     /// What a step with prompts takes at least, up to [`LARGEST_GRAPH`] tokens and above.
     launch: [f64; 2],
     /// Added to every step.
@@ -155,6 +159,7 @@ impl Profiled {
             }),
             longest: pass.longest(MAX_REQUESTS),
             share_of_rank: 1.0 / f64::from(deployment.dp),
+            ranks: (ranks > 1).then(|| RankParts::new(&mut pass)),
             launch: [pass.launch(true), pass.launch(false)],
             us_per_step: tuning.us_per_step,
         };
@@ -196,6 +201,7 @@ impl Profiled {
             longest: scaled(&self.longest),
             launch: self.launch.map(|us| us * of_layers),
             us_per_step: self.us_per_step * beside,
+            ranks: None,
             ..self.clone()
         };
         stage.decodes = stage.steps_without_prompts();

@@ -2,7 +2,7 @@
 
 use super::knots::{Row, real};
 use super::{LARGEST_GRAPH, MAX_REQUESTS, Profiled};
-use crate::model::{Batch, LatencyModel, Prefill};
+use crate::model::{Batch, LatencyModel, Prefill, with_all_as_one};
 use crate::overheads::Overheads;
 use blis_kernel::Tick;
 
@@ -84,7 +84,7 @@ impl Profiled {
 
     /// A chunk less the launch that all chunks share.
     #[inline]
-    fn chunk_us(&self, chunk: &Prefill) -> f64 {
+    pub(super) fn chunk_us(&self, chunk: &Prefill) -> f64 {
         match chunk.progress {
             0 => self.context.at_left(chunk.new_tokens),
             cached => self.context.at_whole(chunk.new_tokens, cached),
@@ -154,6 +154,16 @@ impl LatencyModel for Profiled {
 
     fn wants_longest_decode_context(&self) -> bool {
         !self.longest.is_empty()
+    }
+
+    fn step_time_of_ranks(&self, ranks: &[Batch<'_>]) -> Tick {
+        match (&self.ranks, ranks) {
+            (Some(parts), [_, _, ..]) if ranks.iter().any(|batch| !batch.is_empty()) => {
+                Tick::trunc(self.wave_us(parts, ranks)).max(Tick::ONE)
+            }
+            (_, [batch]) => self.step_time(batch),
+            _ => with_all_as_one(ranks, |batch| self.step_time(batch)),
+        }
     }
 
     #[inline]

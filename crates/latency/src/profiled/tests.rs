@@ -249,3 +249,66 @@ fn tuning_multiplies_what_was_measured_and_adds_to_steps() {
     let refused = compose(&shape(), 1, &tables(), &wrong).expect_err("negative");
     assert_eq!(refused.problems.len(), 2, "{refused}");
 }
+
+/// A model with experts on so many ranks.
+fn of_ranks(dp: u32) -> Arc<Profiled> {
+    let shape =
+        ModelShape { moe_layers: 2, experts: 8, experts_per_token: 2, expert_intermediate: 128, ..shape() };
+    let deployment = Deployment { dp, ..Deployment::tensor_parallel(1) };
+    Profiled::compose(&shape, &gpu(), &deployment, KvFormat::Bf16, &tables(), &[0.0; 3], &Tuning::default())
+        .expect("every operator was measured")
+        .model
+}
+
+fn decoding(decodes: u64, context: u64) -> Batch<'static> {
+    Batch { decodes, decode_context_tokens: decodes * context, ..Batch::default() }
+}
+
+#[test]
+fn ranks_that_are_alike_take_what_an_even_division_does() {
+    let model = of_ranks(2);
+    for (decodes, new_tokens) in [(8, 0), (100, 0), (700, 0), (8, 300), (100, 3000)] {
+        let prefills = [prefill(new_tokens, 0); 2];
+        let of = |ranks: usize| if new_tokens > 0 { &prefills[..ranks] } else { &[] };
+        let rank = Batch { prefills: of(1), ..decoding(decodes, 1000) };
+        let all = Batch { prefills: of(2), ..decoding(2 * decodes, 1000) };
+        let (apart, together) = (model.step_time_of_ranks(&[rank, rank]), model.step_time(&all));
+        let ratio = apart.as_us() as f64 / together.as_us() as f64;
+        assert!(
+            (ratio - 1.0).abs() < 0.02,
+            "{decodes} decodes, {new_tokens} tokens: {apart:?} and {together:?}"
+        );
+    }
+}
+
+#[test]
+fn the_slowest_rank_is_waited_for() {
+    let model = of_ranks(2);
+    let step = |ranks: &[Batch<'_>]| model.step_time_of_ranks(ranks).as_us();
+    let (long, short) = (decoding(64, 8000), decoding(64, 1000));
+    assert_eq!(step(&[long, short]), step(&[long, long]), "attention of the rank with long contexts");
+    assert_eq!(step(&[long, short]), step(&[short, long]));
+    assert!(step(&[long, short]) > step(&[short, short]));
+    let prefills = [prefill(4096, 0)];
+    let prompt = Batch { prefills: &prefills, ..Batch::default() };
+    let both = [prefill(4096, 0); 2];
+    let together = Batch { prefills: &both, ..Batch::default() };
+    assert!(
+        step(&[prompt, Batch::default()]) > model.step_time(&prompt).as_us(),
+        "nobody takes a half of it"
+    );
+    assert!(step(&[prompt, Batch::default()]) < step(&[prompt, prompt]), "experts have fewer tokens");
+    assert!(step(&[prompt, prompt]) < step(&[together, Batch::default()]));
+}
+
+#[test]
+fn all_ranks_run_the_graph_of_the_one_with_most_tokens_and_nothing_larger() {
+    let model = of_ranks(4);
+    let step = |decodes: [u64; 4]| {
+        let batch = |decodes: u64| if decodes == 0 { Batch::default() } else { decoding(decodes, 100) };
+        model.step_time_of_ranks(&decodes.map(batch)).as_us()
+    };
+    assert_eq!(step([64, 0, 0, 0]), step([64, 64, 64, 64]));
+    assert!(step([513, 0, 0, 0]) < step([513, 513, 513, 513]), "there is no graph for so many");
+    assert_eq!(step([0; 4]), 1);
+}
