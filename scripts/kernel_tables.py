@@ -31,6 +31,10 @@ import pyarrow.parquet
 
 STEP = 1 / 128
 ZERO = 2048
+# Popularity of experts falls with this power of their rank where few tokens choose; chosen with recordings in view (docs/latency.md).
+POPULARITY = 0.5
+# Most tokens for which times with even popularity count.
+MOST_EVEN = 512
 GPUS = {
     "a100": "a100_sxm",
     "h100": "h100_sxm",
@@ -129,25 +133,65 @@ def latent_projections(system):
     return table_of("mla_bmm", 1, of())
 
 
+def visited(count, per_token, tokens):
+    """Experts that so many tokens visit in the mean, each `per_token` of `count`."""
+    popularity = [rank**-POPULARITY for rank in range(1, count + 1)]
+    shares = [min(1, per_token * one / sum(popularity)) for one in popularity]
+    return sum(1 - (1 - share) ** tokens for share in shares)
+
+
+def interpolated(curve, tokens):
+    """Microseconds between the measured points of a curve, by logarithms."""
+    points = sorted(curve)
+    behind = next((point for point in points if point >= tokens), points[-1])
+    before = max((point for point in points if point <= tokens), default=points[0])
+    if before == behind:
+        return curve[before]
+    share = math.log(tokens / before) / math.log(behind / before)
+    return curve[before] * (curve[behind] / curve[before]) ** share
+
+
+def experts_us(even, skewed, count, per_token):
+    """Microseconds by tokens, from those with even and with skewed popularity of experts.
+
+    Where many tokens keep the experts busy, skewed popularity counts, as routers do with real text. Few tokens visit
+    fewer experts than there are choices, but more than the skewed draws of the benchmark, which hold very few tokens'
+    visits together: the time is at least that of as many tokens with even popularity as visit as many experts. On the
+    other hand skewed draws crowd the busiest of few experts, which routers are trained not to do: the quicker of both
+    counts.
+    """
+    for tokens in sorted({*skewed, *(tokens for tokens in even if tokens <= MOST_EVEN)}):
+        if tokens > MOST_EVEN or not even:
+            yield tokens, skewed[tokens]
+            continue
+        us = min(curve[tokens] for curve in (even, skewed) if tokens in curve)
+        yield tokens, max(us, interpolated(even, visited(count, per_token, tokens) / per_token))
+
+
 def experts(system):
     def of(framework, is_kept):
         found = rows(system, "moe", framework, "moe")
-        # Popularity of experts falls with a power of 1.2 where measured: closest to what routers do with real text.
-        skewed = {(r["moe_dtype"], r["hidden_size"]) for r in found if r["distribution"] == "power_law_1.2"}
+        steep = {(r["moe_dtype"], r["hidden_size"]) for r in found if r["distribution"] == "power_law_1.2"}
+        curves = {}
         for row in found:
-            is_skewed = (row["moe_dtype"], row["hidden_size"]) in skewed
-            # Of few tokens a skewed draw visits fewer experts, which is what happens; but it also crowds the busiest of
-            # few experts, which routers are trained not to do. So the quicker one counts there.
-            wanted = ["power_law_1.2" if is_skewed else "power_law_1.01"]
-            wanted += ["balanced"] if row["num_tokens"] <= 512 else []
-            if row["distribution"] not in wanted or not is_kept(row):
+            is_steep = (row["moe_dtype"], row["hidden_size"]) in steep
+            kinds = {"balanced": 0, "power_law_1.2" if is_steep else "power_law_1.01": 1}
+            kind = kinds.get(row["distribution"])
+            if kind is None or not is_kept(row) or not row["latency"] > 0:
                 continue
             shape = ("moe_dtype", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
-            key = "/".join(str(row[part]) for part in shape)
-            yield key, (row["num_tokens"],), row["latency"] * 1e3
-            # A server takes the quicker kernel; with scales per tensor those for scales per block do as well.
-            if row["moe_dtype"] == "fp8_block":
-                yield key.replace("fp8_block", "fp8", 1), (row["num_tokens"],), row["latency"] * 1e3
+            curve = curves.setdefault(tuple(row[part] for part in shape), ({}, {}))[kind]
+            # A server takes the quicker kernel.
+            us = row["latency"] * 1e3
+            curve[row["num_tokens"]] = min(us, curve.get(row["num_tokens"], us))
+        for shape, (even, skewed) in curves.items():
+            key = "/".join(map(str, shape))
+            per_token, count = shape[3:5]
+            for tokens, us in experts_us(even, skewed, count, per_token):
+                yield key, (tokens,), us
+                # With scales per tensor kernels for scales per block do as well.
+                if shape[0] == "fp8_block":
+                    yield key.replace("fp8_block", "fp8", 1), (tokens,), us
 
     measured = list(of("vllm", lambda row: True))
     # gpt-oss with 8-bit activations, which vLLM runs with the same kernel as SGLang.
