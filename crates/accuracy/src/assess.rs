@@ -7,7 +7,7 @@ use blis_config::options::Traffic;
 use blis_config::{Diagnostic, Resolved, RunOptions, Surroundings, resolve};
 use blis_intervals::{Band, Configuration, Validated, Validation};
 use blis_kernel::{Tick, stats};
-use blis_latency::{Batch, LatencyModel, Prefill};
+use blis_latency::{Batch, Prefill};
 use blis_metrics::{Outcome, RequestEnding, RequestRecord, RunEnding};
 use blis_policy::Registry;
 use rayon::prelude::*;
@@ -99,7 +99,7 @@ fn samples(
     let options = point.server.options(base);
     let Resolved { mut plan, deployed, .. } = resolved(&options, policies)?;
     if let Load::Steps(steps) = &point.load {
-        return Ok((steps_of(steps, plan.latency.as_ref())?, None));
+        return Ok((steps_of(steps, &plan)?, None));
     }
     let Arriving { workload, ends } =
         arriving(&point.load, plan.seed).ok_or_else(|| "it has no traffic".to_owned())?;
@@ -208,7 +208,7 @@ fn figure<'a>(metric: Metric, records: impl Iterator<Item = &'a RequestRecord>) 
         .then(|| if is_tail { stats::percentile(&values[..], 99.0) } else { stats::mean(&values[..]) })
 }
 
-fn steps_of(steps: &[TimedStep], latency: &dyn LatencyModel) -> Result<Vec<Sample>, String> {
+fn steps_of(steps: &[TimedStep], plan: &Plan) -> Result<Vec<Sample>, String> {
     if steps.is_empty() {
         return Err("it has no steps".to_owned());
     }
@@ -216,14 +216,16 @@ fn steps_of(steps: &[TimedStep], latency: &dyn LatencyModel) -> Result<Vec<Sampl
         part: ALL.to_owned(),
         metric: Metric::Step,
         measured: step.measured_ms,
-        predicted: predicted_ms(step, latency),
+        predicted: predicted_ms(step, plan),
         band: None,
     };
     Ok(steps.iter().map(sample).collect())
 }
 
-/// The step with its tokens spread evenly over its requests, but for the longest context where that is known.
-fn predicted_ms(step: &TimedStep, latency: &dyn LatencyModel) -> f64 {
+/// The step with its tokens spread evenly over its requests, but for the longest context where that is known; of several
+/// ranks one was recorded, and the others are taken to be alike.
+fn predicted_ms(step: &TimedStep, plan: &Plan) -> f64 {
+    let latency = plan.latency.as_ref();
     let share = |total: u64, parts: u32, n: u32| {
         let (parts, n) = (u64::from(parts), u64::from(n));
         total / parts + u64::from(n < total % parts)
@@ -247,5 +249,6 @@ fn predicted_ms(step: &TimedStep, latency: &dyn LatencyModel) -> f64 {
         decode_contexts: if latency.wants_decode_contexts() { &contexts } else { &[] },
         others: 0,
     };
-    latency.step_time(&batch).as_us() as f64 / 1e3
+    let ranks = plan.instance.ranks.map_or(1, |ranks| ranks.count);
+    latency.step_time_of_ranks(&vec![batch; ranks as usize]).as_us() as f64 / 1e3
 }

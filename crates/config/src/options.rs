@@ -76,7 +76,7 @@ pub struct RunOptions {
     /// Who gives way when KV blocks run out; default fcfs.
     pub preemption_policy: Option<String>,
 
-    /// KV blocks per instance; default computed from GPU memory.
+    /// KV blocks per instance, of several data-parallel ranks of each; default computed from GPU memory.
     pub total_kv_blocks: Option<i64>,
     /// Tokens per KV block; default 16.
     pub block_size_in_tokens: Option<i64>,

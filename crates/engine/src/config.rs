@@ -37,8 +37,8 @@ pub struct InstanceConfig {
     pub adapters: Option<Arc<AdapterConfig>>,
     /// The CPU side of the server, where it is modelled.
     pub host: Option<HostConfig>,
-    /// Data-parallel ranks, each of which has everything else of this by itself but the front end; `None` = one scheduler,
-    /// however many ranks step times are of.
+    /// Data-parallel ranks, each of which has everything else of this by itself, but for the front end, and for an even part of
+    /// the CPU memory below the GPUs; `None` = one scheduler, however many ranks step times are of.
     pub ranks: Option<RankConfig>,
     /// No event after this one runs; deadlines beyond it are not scheduled.
     pub horizon: Tick,

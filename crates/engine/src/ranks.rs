@@ -12,13 +12,13 @@
 //! real front end of vLLM knows what waits and runs from reports, ten a second, and counts what it has sent itself since.
 
 use crate::adapters::AdapterFigures;
-use crate::config::{InstanceConfig, RankBalancing, RankConfig};
+use crate::config::{CpuTierConfig, InstanceConfig, RankBalancing, RankConfig};
 use crate::formation::longer;
 use crate::host::Host;
 use crate::instance::{Counters, Instance, Step, rate};
 use crate::journal::Happening;
 use crate::kv::IndexChange;
-use crate::kv::offload::OffloadFigures;
+use crate::kv::offload::{OffloadConfig, OffloadFigures};
 use crate::pacing::WarmUp;
 use crate::request::{Ended, Reservation, Submission};
 use blis_kernel::{DurationHistogram, Semantics, Tick};
@@ -78,7 +78,7 @@ impl Ranks {
             !step_effects_at_start && !waits_in_empty_steps,
             "ranks under the reference's reading of steps"
         );
-        let config = InstanceConfig { ranks: None, ..config.clone() };
+        let config = of_a_rank(config, ranks.count);
         let (front_end, horizon) = (config.host.map(|host| Box::new(Host::new(host))), config.horizon);
         let count = ranks.count as usize;
         Self {
@@ -473,6 +473,16 @@ impl Ranks {
         assert!(self.in_flight.iter().all(|&count| count == 0), "ranks lose requests: {:?}", self.in_flight);
         end
     }
+}
+
+/// What a rank is built from: it has its share of the memory below the GPU.
+fn of_a_rank(config: &InstanceConfig, count: u32) -> InstanceConfig {
+    let cpu_tier = config.cpu_tier.map(|tier| CpuTierConfig { blocks: (tier.blocks / count).max(1), ..tier });
+    let offload = config.offload.as_deref().map(|chain| {
+        let cpu_blocks = (chain.cpu_blocks / u64::from(count)).max(1);
+        Arc::new(OffloadConfig { cpu_blocks, ..chain.clone() })
+    });
+    InstanceConfig { ranks: None, cpu_tier, offload, ..config.clone() }
 }
 
 fn add(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {

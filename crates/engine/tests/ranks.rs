@@ -6,8 +6,8 @@
 mod common;
 
 use blis_engine::{
-    BatchFormation, BlockKeys, Ended, Ending, HostConfig, Instance, InstanceConfig, RankBalancing,
-    RankConfig, Ranks, Replica, Submission, WarmUp,
+    BatchFormation, BlockKeys, CpuTierConfig, Ended, Ending, HostConfig, Instance, InstanceConfig,
+    RankBalancing, RankConfig, Ranks, Replica, Submission, WarmUp,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
 use blis_policy::preemption::PreemptionKind;
@@ -148,6 +148,18 @@ fn limits_and_blocks_are_those_of_a_rank() {
     assert_eq!(ended[2].ttft, Some(us(280 + 140)), "the third waits for a place");
     assert_eq!(replica.counters().steps, 4, "waves of all ranks");
     assert_eq!(replica.counters().peak_kv_blocks, 6);
+}
+
+#[test]
+fn cpu_memory_below_the_gpus_is_shared_out() {
+    let evicted = |count| {
+        let tier = CpuTierConfig { blocks: 4, bandwidth_tokens_per_us: 1.0, base_latency: Tick::ZERO };
+        let mut replica = start(InstanceConfig { cpu_tier: Some(tier), ..config(count) });
+        replica.submit(us(0), Submission { keys: BlockKeys::Listed(ALIKE.into()), ..request(0, 0, 64, 1) });
+        replica.run_before(Tick::MAX, false);
+        replica.kv_thrashing_rate()
+    };
+    assert_eq!([1, 2, 4].map(evicted), [0.0, 0.5, 0.75], "of four blocks that are copied down");
 }
 
 #[test]

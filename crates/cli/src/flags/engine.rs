@@ -126,7 +126,7 @@ impl HostFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "KV cache")]
 pub(crate) struct KvFlags {
-    /// KV blocks per instance [default: computed from GPU memory]
+    /// KV blocks per instance, with --dp of each rank [default: computed from GPU memory]
     #[arg(long, value_name = "INT")]
     total_kv_blocks: Option<Typed<i64>>,
     /// Tokens per KV block [default: 16]

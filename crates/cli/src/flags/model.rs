@@ -20,7 +20,7 @@ pub(crate) struct ModelFlags {
     /// Pipeline stages per instance, each with --tp GPUs and its share of the layers [default: 1]
     #[arg(long, value_name = "INT")]
     pp: Option<Typed<i64>>,
-    /// Data-parallel ranks per instance; MoE models only [default: 1]
+    /// Data-parallel ranks per instance, each with a scheduler and a KV cache of its own; MoE models only [default: 1]
     #[arg(long, value_name = "INT")]
     dp: Option<Typed<i64>>,
     /// Spread the experts over all ranks; MoE models only

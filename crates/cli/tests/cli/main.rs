@@ -16,6 +16,7 @@ mod kept_results;
 mod mock;
 mod observe;
 mod plan;
+mod ranks;
 mod recordings;
 mod report;
 mod results;

@@ -176,6 +176,7 @@ impl Machines {
             kind: InstanceKind {
                 config: InstanceConfig {
                     kv_blocks: served.kv_blocks,
+                    ranks: served.ranks,
                     max_model_len: served.max_model_len,
                     ..instance.clone()
                 },

@@ -10,7 +10,7 @@ use super::check::{Check, Source};
 use crate::catalogue::Catalogue;
 use crate::diagnostic::Diagnostic;
 use crate::options::RunOptions;
-use blis_engine::BatchFormation;
+use blis_engine::{BatchFormation, RankBalancing};
 use blis_kernel::Semantics;
 
 /// The engine of which presets know releases.
@@ -107,6 +107,14 @@ impl Release {
         match self {
             Self::Sglang { patch: ..SGLANG_PROMPT_GRAPHS } => SGLANG_LAUNCH_US,
             Self::Sglang { .. } | Self::Vllm { .. } => 0.0,
+        }
+    }
+
+    /// Which data-parallel rank gets a request.
+    pub(super) fn balancing(self) -> RankBalancing {
+        match self {
+            Self::Vllm { .. } => RankBalancing::LeastLoaded,
+            Self::Sglang { .. } => RankBalancing::RoundRobin,
         }
     }
 

@@ -7,7 +7,7 @@ use super::engine::Release;
 use crate::coefficients::{CoefficientSet, built_in};
 use crate::diagnostic::Diagnostic;
 use crate::options::{HostOptions, RunOptions};
-use blis_engine::HostConfig;
+use blis_engine::{HostConfig, RankBalancing};
 use blis_kernel::Semantics;
 use blis_latency::HostTimes;
 
@@ -29,6 +29,8 @@ pub(super) struct Host {
     pub(super) is_asked_for: bool,
     /// Most requests, and most tokens, of a step.
     pub(super) limits: (u32, u32),
+    /// Which data-parallel rank gets a request.
+    pub(super) balancing: RankBalancing,
     /// Its figures as settings, where the user did not ask for it: they are shown if step times leave the CPU out.
     pub(super) unasked: Check,
 }
@@ -112,5 +114,12 @@ pub(super) fn host(
         .collect();
         super::engine::note(check, &of_engine);
     }
-    Host { config, times: HostTimes { capture_sizes, ..times }, is_asked_for, limits, unasked }
+    Host {
+        config,
+        times: HostTimes { capture_sizes, ..times },
+        is_asked_for,
+        limits,
+        balancing: release.balancing(),
+        unasked,
+    }
 }

@@ -8,10 +8,10 @@ use blis_latency::kv_memory::{EngineMemory, engine_kv_blocks};
 
 /// KV blocks when they are neither given nor computable.
 pub(super) const FALLBACK_KV_BLOCKS: u32 = 1_000_000;
-/// Most KV blocks of an instance, so that their tables fit into memory.
+/// Most KV blocks of a scheduler, so that their tables fit into memory.
 pub(super) const MAX_KV_BLOCKS: u32 = 100_000_000;
 
-/// Blocks of one instance; `None` when something is wrong.
+/// Blocks of one scheduler; `None` when something is wrong.
 pub(super) fn computed(
     check: &mut Check,
     context: &Context<'_>,
@@ -36,7 +36,7 @@ pub(super) fn computed(
         gpu_memory_gib,
         tp,
         pp: wanted.pp,
-        dp: wanted.dp,
+        dp: wanted.ranks_of_a_scheduler(context),
         block_tokens: wanted.block_tokens,
         gpu_memory_utilization: wanted.gpu_memory_utilization,
         adapter_reserved_bytes: context.adapter_reserved_bytes,
@@ -90,5 +90,5 @@ fn as_the_engine_counts(context: &Context<'_>, wanted: &Wanted, host: &Host) -> 
         adapter_reserved_bytes: context.adapter_reserved_bytes,
     };
     let per_rank = engine_kv_blocks(&config.architecture, &config.shape, &memory).ok()??;
-    Some(per_rank.saturating_mul(u64::from(wanted.dp)))
+    Some(per_rank.saturating_mul(u64::from(wanted.ranks_of_a_scheduler(context))))
 }

@@ -248,7 +248,7 @@ fn resolve_all(options: &RunOptions, surroundings: &Surroundings<'_>) -> Result<
         offload,
         adapters,
         host: served.host,
-        ranks: None,
+        ranks: served.ranks,
         horizon,
         semantics,
     };

@@ -13,7 +13,7 @@ use crate::coefficients::CoefficientSet;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::model_config::ModelConfig;
 use crate::options::RunOptions;
-use blis_engine::HostConfig;
+use blis_engine::{HostConfig, RankConfig};
 use blis_kernel::Semantics;
 use blis_latency::context_length::limit_to_kv_cache;
 use blis_latency::kv_capacity::kv_bytes_per_token;
@@ -56,7 +56,12 @@ pub(super) struct Served {
     /// Name of the step-time model.
     pub(super) latency_model: &'static str,
     pub(super) latency: Arc<dyn LatencyModel>,
+    /// KV blocks of a scheduler.
     pub(super) kv_blocks: u32,
+    /// Data-parallel ranks with schedulers of their own.
+    pub(super) ranks: Option<RankConfig>,
+    /// The blocks as `--total-kv-blocks` counts them.
+    pub(super) kv_blocks_as_given: u32,
     pub(super) max_model_len: u64,
     /// GPU type and GPUs, where they are known.
     pub(super) gpu: Option<String>,
@@ -90,6 +95,29 @@ pub(super) struct Wanted {
     tp: Option<u32>,
     total_kv_blocks: Option<u32>,
     max_model_len: u64,
+}
+
+impl Wanted {
+    /// Ranks with schedulers of their own. A scheduler with several stages has all ranks, as every one of the reference has.
+    fn ranks(&self, context: &Context<'_>) -> Option<RankConfig> {
+        let are_apart = self.dp > 1 && self.pp == 1 && context.semantics != Semantics::REFERENCE;
+        are_apart.then_some(RankConfig { count: self.dp, balancing: context.host.balancing })
+    }
+
+    /// Ranks whose blocks a scheduler has.
+    pub(super) fn ranks_of_a_scheduler(&self, context: &Context<'_>) -> u32 {
+        if self.ranks(context).is_some() { 1 } else { self.dp }
+    }
+
+    /// How many times `--total-kv-blocks` a scheduler has: the option says what a rank has, but the reference takes it for
+    /// all of them.
+    fn times_given(&self, context: &Context<'_>) -> u32 {
+        if context.semantics == Semantics::REFERENCE { 1 } else { self.ranks_of_a_scheduler(context) }
+    }
+
+    fn blocks_of_a_scheduler(&self, context: &Context<'_>, given: u32) -> u32 {
+        given.saturating_mul(self.times_given(context)).min(MAX_KV_BLOCKS)
+    }
 }
 
 /// A model on its GPUs.
@@ -130,7 +158,7 @@ pub(super) fn served(check: &mut Check, context: &Context<'_>) -> Option<Served>
             if context.adapter_reserved_bytes > 0 {
                 check.warn("--total-kv-blocks is as given: the memory of LoRA adapters is not taken off");
             }
-            blocks
+            wanted.blocks_of_a_scheduler(context, blocks)
         }
         None => kv_blocks::computed(check, context, &wanted, &host)?,
     };
@@ -371,7 +399,7 @@ fn blackbox(
     let recorded =
         known_blocks.filter(|blocks| *blocks > 0).map(|blocks| blocks.min(u64::from(MAX_KV_BLOCKS)) as u32);
     let blocks = match (wanted.total_kv_blocks.or(recorded), host) {
-        (Some(blocks), _) => blocks,
+        (Some(blocks), _) => wanted.blocks_of_a_scheduler(context, blocks),
         (None, Some(host)) => kv_blocks::computed(check, context, &wanted, host)?,
         (None, None) => {
             check.warn(format!("{FALLBACK_KV_BLOCKS} KV blocks assumed; give --total-kv-blocks"));
@@ -425,6 +453,8 @@ fn finish(
     Served {
         deployed,
         gpus: host.map_or(1, |host| host.tp).saturating_mul(wanted.pp).saturating_mul(wanted.dp),
+        ranks: wanted.ranks(context),
+        kv_blocks_as_given: kv_blocks / wanted.times_given(context),
         model: wanted.model,
         latency_model,
         latency,

@@ -106,6 +106,7 @@ pub(super) fn plans(models: FurtherModels, instance: &InstanceConfig) -> Vec<Mod
         kind: InstanceKind {
             config: InstanceConfig {
                 kv_blocks: served.kv_blocks,
+                ranks: served.ranks,
                 max_model_len: served.max_model_len,
                 ..instance.clone()
             },

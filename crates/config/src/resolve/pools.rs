@@ -245,7 +245,7 @@ fn machine(
         latency_model: own.latency_model.clone().or(context.options.latency_model.clone()),
         max_model_len: own.max_model_len.or(i64::try_from(cluster.max_model_len).ok()),
         total_kv_blocks: if same_memory {
-            Some(i64::from(cluster.kv_blocks))
+            Some(i64::from(cluster.kv_blocks_as_given))
         } else {
             context.options.total_kv_blocks
         },
@@ -293,6 +293,7 @@ impl Pools {
         let kind = |Machine { served, adapters }: Machine| InstanceKind {
             config: InstanceConfig {
                 kv_blocks: served.kv_blocks,
+                ranks: served.ranks,
                 max_model_len: served.max_model_len,
                 adapters,
                 ..instance.clone()

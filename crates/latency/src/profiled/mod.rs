@@ -12,7 +12,8 @@
 //! a prompt with as many scores takes, and at least a read of the cache; several chunks share one launch.
 //!
 //! `longest` is of Blackwell: kernels there cut all contexts of a batch into as many parts each, and those with the parts of the
-//! longest context go on while the others have nothing left to do. Data-parallel ranks run the graph of the rank with most tokens; where
+//! longest context go on while the others have nothing left to do. Data-parallel ranks run the graph of the rank with most tokens; what
+//! their steps take where their batches differ is in `ranks.rs`. Where
 //! experts are spread over several tensor-parallel groups, each GPU takes its share of its group's tokens through router and
 //! shared experts, and the group gathers them again.
 //!
