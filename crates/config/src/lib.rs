@@ -10,6 +10,7 @@ pub mod edit;
 pub mod epp;
 pub mod lora_file;
 pub mod model_config;
+pub mod model_json;
 pub mod model_shape;
 pub mod offload_file;
 pub mod options;

@@ -4,6 +4,7 @@
 //! inside a `text_config` object (multimodal models) go before those outside.
 
 use crate::diagnostic::Diagnostic;
+use crate::model_json::{self, QUANTIZATION_FILE};
 use crate::model_shape;
 use blis_latency::ModelArchitecture;
 use blis_latency::context_length::{PositionEmbedding, RopeScaling};
@@ -51,7 +52,7 @@ pub struct WeightPrecision {
 pub fn looks_like_model_config(text: &str) -> bool {
     let has_shape =
         |value: &Value| value.get("num_hidden_layers").is_some() || value.get("hidden_size").is_some();
-    serde_json::from_str::<Value>(text)
+    model_json::parse(text)
         .is_ok_and(|value| has_shape(&value) || value.get("text_config").is_some_and(has_shape))
 }
 
@@ -60,29 +61,38 @@ pub fn looks_like_model_config(text: &str) -> bool {
 /// # Errors
 /// Every field that is missing or makes no sense, with its value and what is allowed.
 pub fn from_json(text: &str, file_name: &str, model: &str) -> Result<ModelConfig, Vec<Diagnostic>> {
-    let fields = match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) => {
-            let message = "a model configuration must be a JSON object: { \"num_hidden_layers\": ... }";
-            return Err(vec![Diagnostic::new(message).in_file(file_name)]);
-        }
-        Err(error) => {
-            let message = error.to_string();
-            let message = message.split(" at line ").next().unwrap_or_default();
-            let problem = Diagnostic::new(format!("not valid JSON: {message}")).in_file(file_name);
-            return Err(vec![problem.at(error.line() as u32, error.column() as u32)]);
-        }
-    };
-    let mut reader = Reader { fields: flatten(fields), text, file_name, problems: Vec::new() };
-    let config = reader.model_config(model);
-    if reader.problems.is_empty() { Ok(config) } else { Err(reader.problems) }
+    read(model_json::fields(text, file_name)?, text, file_name, model)
 }
 
-fn flatten(mut fields: Map<String, Value>) -> Map<String, Value> {
-    if let Some(Value::Object(inner)) = fields.remove("text_config") {
-        fields.extend(inner);
-    }
-    fields
+/// Reads a `config.json` and the text of the [`QUANTIZATION_FILE`] beside it.
+///
+/// # Errors
+/// As of [`from_json`].
+pub fn from_json_pair(
+    text: &str,
+    quantization: &str,
+    file_name: &str,
+    model: &str,
+) -> Result<ModelConfig, Vec<Diagnostic>> {
+    let mut fields = model_json::fields(text, file_name)?;
+    model_json::add_quantization(&mut fields, quantization, QUANTIZATION_FILE)?;
+    read(fields, text, file_name, model)
+}
+
+/// Whether a `config.json` leaves it to a [`QUANTIZATION_FILE`] whether its weights are quantised.
+pub fn is_silent_on_quantization(text: &str) -> bool {
+    model_json::fields(text, "").is_ok_and(|fields| !model_json::has_quantization(&fields))
+}
+
+fn read(
+    fields: Map<String, Value>,
+    text: &str,
+    file_name: &str,
+    model: &str,
+) -> Result<ModelConfig, Vec<Diagnostic>> {
+    let mut reader = Reader { fields, text, file_name, problems: Vec::new() };
+    let config = reader.model_config(model);
+    if reader.problems.is_empty() { Ok(config) } else { Err(reader.problems) }
 }
 
 struct Reader<'a> {
@@ -94,9 +104,13 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn model_config(&mut self, model: &str) -> ModelConfig {
+        self.refuse_unknown_layers();
         let heads = self.required("num_attention_heads");
-        let intermediate = self.count(&["intermediate_size", "ffn_hidden_size"]);
         let expert_intermediate = self.count(&["moe_intermediate_size"]);
+        let intermediate = match self.count(&["intermediate_size", "ffn_hidden_size"]) {
+            0 => expert_intermediate,
+            stated => stated,
+        };
         let shared_experts = self.count(&["n_shared_experts"]);
         let shared_expert_intermediate = match self.count(&["shared_expert_intermediate_size"]) {
             0 => {
@@ -119,12 +133,12 @@ impl Reader<'_> {
             head_dim: self.count(&["head_dim"]),
             intermediate,
             experts: self.experts(),
-            experts_per_token: self.count(&["num_experts_per_tok"]),
+            experts_per_token: self.count(&["num_experts_per_tok", "num_experts_per_token", "top_k_experts"]),
             expert_intermediate,
             shared_experts,
             shared_expert_intermediate,
             moe_interleave_step: self.count(&["interleave_moe_layer_step"]),
-            dense_intermediate: self.count(&["intermediate_size_mlp"]),
+            dense_intermediate: self.count(&["intermediate_size_mlp", "dense_intermediate_size"]),
             dense_prefix_layers: self.count(&["first_k_dense_replace"]),
             kv_lora_rank: self.count(&["kv_lora_rank"]),
             qk_rope_head_dim: self.count(&["qk_rope_head_dim"]),
@@ -143,6 +157,20 @@ impl Reader<'_> {
         let shape = model_shape::of_config(&architecture, &positions.model_type, &self.fields);
         let has_sparse_attention = model_shape::has_sparse_attention(&self.fields);
         ModelConfig { architecture, shape, positions, has_sparse_attention }
+    }
+
+    /// Layers that are neither attention with a feed-forward network nor linear attention.
+    fn refuse_unknown_layers(&mut self) {
+        const KINDS: [(&str, &str); 2] = [
+            ("mamba_", "layers with a state space (Mamba)"),
+            ("block_configs", "layers of different shapes"),
+        ];
+        for (start, what) in KINDS {
+            let key = self.fields.iter().find(|(key, value)| key.starts_with(start) && !value.is_null());
+            if let Some(key) = key.map(|(key, _)| key.clone()) {
+                self.report(&key, &format!("is of {what}, which are not modelled"));
+            }
+        }
     }
 
     /// The first of some keys whose number, cut to a whole one, is not 0. What is no number counts as absent.
@@ -179,7 +207,8 @@ impl Reader<'_> {
         KEYS.into_iter().map(|key| self.count(&[key])).find(|&experts| experts >= 2).unwrap_or(0)
     }
 
-    /// Bytes per element and whether the type is FP8: of `torch_dtype`, or of `dtype` if that is absent or unknown.
+    /// Bytes per element and whether the type is FP8: of `torch_dtype`, or of `dtype` if that is absent or unknown; 16 bits
+    /// without both, as servers have it.
     fn bytes_per_param(&mut self) -> (f64, bool) {
         let named = ["torch_dtype", "dtype"]
             .map(|key| (key, self.text_of(key).trim_start_matches("torch.").to_owned()))
@@ -191,10 +220,10 @@ impl Reader<'_> {
                 return (*bytes, name == "fp8" || name.starts_with("float8"));
             }
         }
-        let known = DTYPE_BYTES.map(|(name, _)| name).join(", ");
         if named.is_empty() {
-            self.report("torch_dtype", &format!("and dtype are missing, must be one of {known}"));
+            return (2.0, false);
         }
+        let known = DTYPE_BYTES.map(|(name, _)| name).join(", ");
         for (key, name) in named {
             self.report(key, &format!("is \"{name}\", must be one of {known}"));
         }
@@ -332,6 +361,24 @@ mod tests {
         assert_eq!((plain.layers, plain.hidden, plain.heads, plain.kv_heads), (2, 8, 4, 4));
         assert_eq!((plain.experts, plain.intermediate, plain.bytes_per_param), (0, 0, 2.0));
         assert_eq!((plain.weight_bytes_per_param, plain.tied_embeddings), (0.0, false));
+    }
+
+    #[test]
+    fn a_file_without_a_type_is_of_16_bits() {
+        let silent = architecture(r#"{"num_hidden_layers": 2, "hidden_size": 8, "num_attention_heads": 4}"#);
+        assert_eq!((silent.bytes_per_param, silent.fp8_weights), (2.0, false));
+    }
+
+    #[test]
+    fn layers_that_are_not_modelled_are_refused_by_name() {
+        assert_eq!(
+            problems(&with(r#""mamba_num_heads": 64"#)),
+            [
+                "config.json:2:36: mamba_num_heads is of layers with a state space (Mamba), which are not modelled"
+            ]
+        );
+        assert_eq!(problems(&with(r#""block_configs": []"#)).len(), 1);
+        assert_eq!(architecture(&with(r#""mamba_num_heads": null"#)).layers, 2);
     }
 
     #[test]

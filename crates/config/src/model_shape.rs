@@ -24,6 +24,10 @@ pub(crate) fn of_config(
     if is_llama4 && shape.shared_intermediate == 0 {
         shape.shared_intermediate = architecture.intermediate;
     }
+    if config.flag("enable_moe_block") == Some(true) {
+        // Beside the experts of every layer its dense network goes on.
+        shape.shared_intermediate += architecture.intermediate;
+    }
     shape.qk_norm = qk_norm(model_type, config.flag("use_qk_norm"));
     shape.gated_attention = config.flag("attn_output_gate") == Some(true);
     shape.moe_layers = config.moe_layers(architecture).unwrap_or(shape.moe_layers);
@@ -39,10 +43,14 @@ pub(crate) fn of_config(
         shape.dense_weights
     };
     let format = config.weights().unwrap_or(named);
-    let unless = |is_left_out: bool| if is_left_out { WeightFormat::Bf16 } else { format };
-    shape.attention_weights = unless(config.leaves_out(is_attention));
-    shape.dense_weights = unless(config.leaves_out(is_dense));
-    shape.expert_weights = unless(config.leaves_out(is_expert));
+    let of_kind = |is_of_kind: fn(&str) -> bool| match config.listed_weights(is_of_kind) {
+        Some(listed) => listed,
+        None if config.leaves_out(is_of_kind) => WeightFormat::Bf16,
+        None => format,
+    };
+    shape.attention_weights = of_kind(is_attention);
+    shape.dense_weights = of_kind(is_dense);
+    shape.expert_weights = of_kind(is_expert);
     shape
 }
 
@@ -89,11 +97,21 @@ impl Config<'_> {
             let dense = self.fields.get("mlp_only_layers").and_then(Value::as_array).map_or(0, Vec::len);
             return Some(every(step, model.layers).saturating_sub(dense as u32));
         }
+        if let Some(listed) = self.fields.get("moe_layer_freq").and_then(Value::as_array) {
+            return Some(listed.iter().filter(|has_experts| has_experts.as_u64() == Some(1)).count() as u32);
+        }
         let step = self.count("moe_layer_freq")?;
         Some(every(step, model.layers.saturating_sub(model.dense_prefix_layers)))
     }
 
     fn linear_attention(&self, layers: u32) -> Option<LinearAttention> {
+        if let Some(own) = self.fields.get("linear_attn_config").and_then(Value::as_object) {
+            let own = Config { fields: own };
+            let listed = own.fields.get("kda_layers")?.as_array()?.len() as u32;
+            let (heads, dim) = (own.count("num_heads")?, own.count("head_dim")?);
+            let (key_heads, value_heads, key_dim, value_dim) = (heads, heads, dim, dim);
+            return Some(LinearAttention { layers: listed, key_heads, value_heads, key_dim, value_dim });
+        }
         let by_interval = || {
             let interval = self.count("full_attention_interval").filter(|interval| *interval > 0)?;
             Some(layers - layers / interval)
@@ -176,6 +194,20 @@ impl Config<'_> {
         })
     }
 
+    /// How layers of a kind hold their weights, where the file lists each layer with a format of its own.
+    fn listed_weights(&self, is_of_kind: fn(&str) -> bool) -> Option<WeightFormat> {
+        let listed = self.quantization()?.get("quantized_layers")?.as_object()?;
+        let (_, entry) = listed.iter().find(|(module, _)| is_of_kind(module))?;
+        Some(match entry.get("quant_algo")?.as_str()?.to_lowercase() {
+            name if name.contains("nvfp4") => WeightFormat::Nvfp4,
+            name if name.contains("fp8_pb") || name.contains("block") => WeightFormat::Fp8Block,
+            name if name.contains("fp8") => WeightFormat::Fp8,
+            name if name.contains("w4") || name.contains("int4") => WeightFormat::Int4,
+            name if name.contains("w8") || name.contains("int8") => WeightFormat::Int8,
+            _ => WeightFormat::Bf16,
+        })
+    }
+
     /// Whether a kind of layer is among those that were not quantised.
     fn leaves_out(&self, is_of_kind: fn(&str) -> bool) -> bool {
         const KEYS: [&str; 5] =
@@ -233,6 +265,11 @@ mod tests {
         );
         let linear = LinearAttention { layers: 9, key_heads: 4, value_heads: 8, key_dim: 16, value_dim: 32 };
         assert_eq!((hybrid.linear_attention, hybrid.full_attention_layers()), (Some(linear), 3));
+        let kimi = shape(
+            r#""linear_attn_config": {"kda_layers": [1, 2, 3, 5], "full_attn_layers": [4], "num_heads": 6, "head_dim": 32}"#,
+        );
+        let linear = LinearAttention { layers: 4, key_heads: 6, value_heads: 6, key_dim: 32, value_dim: 32 };
+        assert_eq!(kimi.linear_attention, Some(linear));
         assert!(hybrid.gated_attention);
     }
 
@@ -257,6 +294,7 @@ mod tests {
         assert_eq!(moe(r#""first_k_dense_replace": 3, "moe_layer_freq": 1"#), 9);
         assert_eq!(moe(r#""decoder_sparse_step": 2, "mlp_only_layers": [1]"#), 5);
         assert_eq!(moe(r#""interleave_moe_layer_step": 1"#), 12);
+        assert_eq!(moe(r#""moe_layer_freq": [0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"#), 10);
         assert_eq!(moe(r#""interleave_moe_layer_step": 2"#), 6);
         assert_eq!(shape(r#""num_experts": 1"#).moe_layers, 0);
     }
@@ -276,6 +314,10 @@ mod tests {
             "exclude_modules": ["model.layers.0.self_attn.indexers_proj", "model.layers.*.mlp.gate"]"#;
         assert_eq!(weights(modelopt), [Nvfp4; 3]);
         assert_eq!(weights(r#""quant_method": "gptq", "bits": "8""#), [Int8; 3]);
+        let mixed = r#""quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers":
+            {"model.layers.0.mlp.experts": {"quant_algo": "W4A16_NVFP4"},
+             "model.layers.0.self_attn.q_proj": {"quant_algo": "FP8"}}"#;
+        assert_eq!(weights(mixed), [Fp8, Bf16, Nvfp4]);
     }
 
     #[test]

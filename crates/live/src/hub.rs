@@ -3,6 +3,7 @@
 use blis_config::catalogue::search::{ModelHub, cached_config, is_repository};
 use blis_config::diagnostic::Diagnostic;
 use blis_config::model_config::looks_like_model_config;
+use blis_config::model_json::QUANTIZATION_FILE;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -147,10 +148,42 @@ impl Hub {
     /// # Errors
     /// Why it is not to be had.
     pub fn download(&self, repository: &str) -> Result<String, HubError> {
+        let (url, text) = self.download_file(repository, "config.json")?;
+        if !looks_like_model_config(&text) {
+            return Err(HubError::NotAModelConfig { url });
+        }
+        self.keep(repository, "config.json", &text);
+        Ok(text)
+    }
+
+    /// The same of the `hf_quant_config.json`, which few repositories have.
+    ///
+    /// # Errors
+    /// Why it cannot be told whether there is one.
+    pub fn download_quantization(&self, repository: &str) -> Result<Option<String>, HubError> {
+        match self.download_file(repository, QUANTIZATION_FILE) {
+            Ok((_, text)) => {
+                self.keep(repository, QUANTIZATION_FILE, &text);
+                Ok(Some(text))
+            }
+            Err(HubError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn keep(&self, repository: &str, file: &str, text: &str) {
+        if let Some(cache) = &self.cache {
+            // Without the copy the next run downloads again; that is no reason to fail this one.
+            let _ = store(&cached_config(cache, repository).with_file_name(file), text);
+        }
+    }
+
+    /// A file of a repository, and where it lay in the end.
+    fn download_file(&self, repository: &str, file: &str) -> Result<(String, String), HubError> {
         if !is_repository(repository) {
             return Err(HubError::Name(repository.to_owned()));
         }
-        let first = format!("{}/{repository}/resolve/main/config.json", self.base.trim_end_matches('/'));
+        let first = format!("{}/{repository}/resolve/main/{file}", self.base.trim_end_matches('/'));
         let deadline = Instant::now() + TIMEOUT;
         let mut url = first.clone();
         for _ in 0..=MAX_REDIRECTS {
@@ -161,16 +194,10 @@ impl Hub {
                 url = self.follow(&url, target.unwrap_or_default())?;
                 continue;
             }
-            let text = match status {
-                StatusCode::OK => read(&url, response.body_mut())?,
-                _ => return Err(self.refusal(url, status)),
+            return match status {
+                StatusCode::OK => read(&url, response.body_mut()).map(|text| (url, text)),
+                _ => Err(self.refusal(url, status)),
             };
-            if !looks_like_model_config(&text) {
-                return Err(HubError::NotAModelConfig { url });
-            }
-            // Without the copy the next run downloads again; that is no reason to fail this one.
-            let _ = self.cache.as_deref().map(|cache| store(&cached_config(cache, repository), &text));
-            return Ok(text);
         }
         Err(HubError::TooManyRedirects { url: first })
     }
@@ -221,8 +248,16 @@ impl Hub {
 
 impl ModelHub for Hub {
     fn fetch(&self, repository: &str) -> Result<String, Diagnostic> {
-        self.download(repository).map_err(|error| Diagnostic::new(error.to_string()).with_help(error.help()))
+        self.download(repository).map_err(|error| told(&error))
     }
+
+    fn fetch_quantization(&self, repository: &str) -> Result<Option<String>, Diagnostic> {
+        self.download_quantization(repository).map_err(|error| told(&error))
+    }
+}
+
+fn told(error: &HubError) -> Diagnostic {
+    Diagnostic::new(error.to_string()).with_help(error.help())
 }
 
 /// Where this program keeps what it downloads: `$BLIS_CACHE_DIR`, else `blis` below `$XDG_CACHE_HOME`, else
@@ -340,6 +375,25 @@ mod tests {
         assert!(asked[0].contains("authorization: bearer secret"), "{asked:?}");
         assert_eq!(fs::read_to_string(cached_config(&cache, "lab/small")).expect("a copy"), CONFIG);
         fs::remove_dir_all(cache).expect("our own folder");
+    }
+
+    #[test]
+    fn few_repositories_have_a_second_file_about_quantisation() {
+        let server = Server::start(vec![
+            answer("404 Not Found", "", ""),
+            answer("200 OK", "", "{}"),
+            answer("403 Forbidden", "", ""),
+        ]);
+        let hub = Hub::new(&server.base, None, None);
+        let second = || hub.download_quantization("Lab/Small");
+        assert_eq!(second().expect("an answer"), None);
+        assert_eq!(second().expect("an answer").as_deref(), Some("{}"));
+        assert!(matches!(second(), Err(HubError::Forbidden { .. })));
+        let asked = server.asked();
+        assert!(
+            asked[0].starts_with("get /lab/small/resolve/main/hf_quant_config.json http/1.1"),
+            "{asked:?}"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::{Catalogue, short_name};
 use crate::diagnostic::Diagnostic;
 use crate::model_config::{self, ModelConfig, looks_like_model_config};
+use crate::model_json::QUANTIZATION_FILE;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,14 @@ pub trait ModelHub {
     /// # Errors
     /// Why it is not to be had, and what to do.
     fn fetch(&self, repository: &str) -> Result<String, Diagnostic>;
+
+    /// The `hf_quant_config.json` of a repository, if it has one; kept too.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    fn fetch_quantization(&self, _repository: &str) -> Result<Option<String>, Diagnostic> {
+        Ok(None)
+    }
 }
 
 /// Where to look for a model.
@@ -60,7 +69,8 @@ pub enum Origin {
 pub fn find_model(catalogue: &Catalogue, search: &Search<'_>) -> Result<Found, Vec<Diagnostic>> {
     let model = search.model;
     let read = |path: PathBuf, text: &str| {
-        let config = model_config::from_json(text, &path.display().to_string(), model)?;
+        let second = fs::read_to_string(path.with_file_name(QUANTIZATION_FILE)).ok();
+        let config = configured(text, second.as_deref(), &path.display().to_string(), model)?;
         Ok(Found { config, origin: Origin::File(path) })
     };
     if let Some(folder) = search.folder {
@@ -99,7 +109,11 @@ pub fn find_model(catalogue: &Catalogue, search: &Search<'_>) -> Result<Found, V
         }
         match search.hub.map(|hub| hub.fetch(&repository)) {
             Some(Ok(text)) => {
-                let config = model_config::from_json(&text, &format!("{repository}/config.json"), model)?;
+                let second = search.hub.filter(|_| model_config::is_silent_on_quantization(&text));
+                let second = second.map(|hub| hub.fetch_quantization(&repository)).transpose();
+                let second = second.map_err(|problem| vec![problem])?.flatten();
+                let file_name = format!("{repository}/config.json");
+                let config = configured(&text, second.as_deref(), &file_name, model)?;
                 return Ok(Found { config, origin: Origin::Hub(repository) });
             }
             Some(Err(problem)) => tried.push(problem.to_string()),
@@ -110,6 +124,18 @@ pub fn find_model(catalogue: &Catalogue, search: &Search<'_>) -> Result<Found, V
     }
     let message = format!("no configuration of model \"{model}\" was found; tried {}", tried.join("; "));
     Err(vec![Diagnostic::new(message).with_help("give --model-config-folder")])
+}
+
+fn configured(
+    text: &str,
+    quantization: Option<&str>,
+    file_name: &str,
+    model: &str,
+) -> Result<ModelConfig, Vec<Diagnostic>> {
+    match quantization {
+        Some(second) => model_config::from_json_pair(text, second, file_name, model),
+        None => model_config::from_json(text, file_name, model),
+    }
 }
 
 /// The file in which the configuration of a repository is cached.

@@ -1,7 +1,7 @@
 use super::search::{Found, ModelHub, Origin, Search, cached_config, find_model, is_repository};
 use super::{Catalogue, embedded, kernels};
 use crate::diagnostic::Diagnostic;
-use blis_latency::profiled::{KvFormat, Tuning};
+use blis_latency::profiled::{KvFormat, Tuning, WeightFormat};
 use blis_latency::{
     Batch, Blackbox, CrossModel, Deployment, Fp8Rule, LatencyModel, Profiled, Roofline, TrainedPhysics,
     TrainedRoofline,
@@ -295,13 +295,29 @@ fn a_model_is_looked_for_in_the_documented_order() {
 }
 
 #[test]
+fn a_second_file_beside_the_configuration_says_how_the_weights_are_quantised() {
+    let home = Folder::new("quantised");
+    home.write("own/config.json", SMALL);
+    let own = home.0.join("own");
+    let catalogue = Catalogue::embedded();
+    let search =
+        Search { model: "lab/small", folder: Some(&own), defaults_folder: &home.0, cache: None, hub: None };
+    let weights = || find_model(&catalogue, &search).map(|found| found.config.shape.dense_weights);
+    assert_eq!(weights(), Ok(WeightFormat::Bf16));
+    home.write("own/hf_quant_config.json", r#"{"quantization": {"quant_algo": "NVFP4"}}"#);
+    assert_eq!(weights(), Ok(WeightFormat::Nvfp4));
+    home.write("own/hf_quant_config.json", "no JSON");
+    assert!(messages(weights().expect_err("it is damaged"))[0].starts_with("hf_quant_config.json:1:"));
+}
+
+#[test]
 fn a_broken_configuration_or_an_unsafe_name_is_refused() {
     let home = Folder::new("broken");
     home.write("config.json", r#"{"num_hidden_layers": 0, "hidden_size": 8}"#);
     let search = Search { model: "lab/x", folder: None, defaults_folder: &home.0, cache: None, hub: None };
     let problems =
         |search: &Search<'_>| messages(find_model(&Catalogue::embedded(), search).expect_err("a refusal"));
-    assert_eq!(problems(&Search { folder: Some(&home.0), ..search }).len(), 3);
+    assert_eq!(problems(&Search { folder: Some(&home.0), ..search }).len(), 2);
     let absent = home.0.join("absent");
     assert!(problems(&Search { folder: Some(&absent), ..search })[0].contains("cannot be read"));
     for name in ["../x", "lab/../../x", "/etc", "lab//etc", "lab/..\\x"] {

@@ -476,12 +476,12 @@ fn origin(origin: &Origin) -> String {
     }
 }
 
-/// The same problem with the known model that may have been meant.
+/// The same problem with the known model that may have been meant, unless it is one of a file that was found.
 fn with_near(problem: Diagnostic, context: &Context<'_>, wanted: &Wanted) -> Diagnostic {
     let names = context.catalogue.model_names();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     match nearest(&wanted.model, &names) {
-        Some(near) if near != wanted.model => {
+        Some(near) if near != wanted.model && problem.file.is_none() => {
             let help = problem.help.as_deref().unwrap_or_default();
             let help = format!("did you mean \"{near}\"? Otherwise {help}");
             problem.with_help(help)
