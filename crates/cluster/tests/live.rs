@@ -3,6 +3,7 @@
 mod support;
 
 use blis_cluster::{Listener, LiveCluster, Plan, live_workload, run};
+use blis_engine::{RankBalancing, RankConfig};
 use blis_kernel::{InstanceId, Tick};
 use blis_latency::Pipeline;
 use blis_metrics::RequestEnding;
@@ -128,6 +129,15 @@ fn they_do_so_behind_a_gateway_queue() {
 #[test]
 fn they_do_so_in_pools() {
     agrees_with_a_run(&in_pools(base(), 2));
+}
+
+#[test]
+fn they_do_so_on_data_parallel_ranks() {
+    let mut plan = base();
+    plan.instance.kv_blocks = 40;
+    plan.instance.ranks = Some(RankConfig { count: 3, balancing: RankBalancing::RoundRobin });
+    agrees_with_a_run(&plan);
+    agrees_with_a_run(&in_pools(plan, 1));
 }
 
 #[test]
