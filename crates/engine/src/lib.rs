@@ -4,21 +4,26 @@
 //! time, and requests that left are drained.
 
 pub mod adapters;
+mod admission;
 pub mod config;
+mod events;
 mod failure;
 mod formation;
 pub mod host;
 pub mod instance;
 mod journal;
 pub mod kv;
+mod leaving;
 mod lockstep;
 mod pacing;
 mod pipeline;
+mod preemption;
 mod ranks;
 mod remote;
 mod replica;
 pub mod request;
 mod settle;
+mod step;
 
 pub use adapters::{AdapterConfig, AdapterFigures, AdapterModel, OverheadTier};
 pub use config::{BatchFormation, CpuTierConfig, InstanceConfig, RankBalancing, RankConfig};

@@ -9,10 +9,10 @@
 //! The fields of [`Instance`] that describe a batch are those of the batch being formed or settled. The others lie here,
 //! the oldest first, and are exchanged with it. When all stages have work, the youngest is in the fields.
 
-use crate::formation::longer;
 use crate::instance::{Instance, SlotRef, Step};
 use crate::lockstep::Lockstep;
 use crate::request::{Pace, Request};
+use crate::step::longer;
 use blis_kernel::Tick;
 use blis_latency::pipeline;
 use std::collections::VecDeque;

@@ -13,7 +13,6 @@
 
 use crate::adapters::AdapterFigures;
 use crate::config::{CpuTierConfig, InstanceConfig, RankBalancing, RankConfig};
-use crate::formation::longer;
 use crate::host::Host;
 use crate::instance::{Counters, Instance, Step, rate};
 use crate::journal::Happening;
@@ -21,6 +20,7 @@ use crate::kv::IndexChange;
 use crate::kv::offload::{OffloadConfig, OffloadFigures};
 use crate::pacing::WarmUp;
 use crate::request::{Ended, Reservation, Submission};
+use crate::step::longer;
 use blis_kernel::{DurationHistogram, Semantics, Tick};
 use blis_latency::{Batch, LatencyModel};
 use rustc_hash::FxHashMap;

@@ -4,7 +4,7 @@
 //! token is computed here again, which gives the first token. Under B7 it decodes at once instead, and the first of its
 //! steps counts both as a first token that somebody else had and as one of its own.
 
-use crate::formation::Granted;
+use crate::admission::Granted;
 use crate::instance::Instance;
 use crate::request::{Ending, Pace, Place, Remote, Reservation, Submission};
 use blis_kernel::Tick;
