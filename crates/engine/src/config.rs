@@ -38,7 +38,7 @@ pub struct InstanceConfig {
     /// The CPU side of the server, where it is modelled.
     pub host: Option<HostConfig>,
     /// Data-parallel ranks, each of which has everything else of this by itself, but for the front end, and for an even part of
-    /// the CPU memory below the GPUs; `None` = one scheduler, however many ranks step times are of.
+    /// the CPU tier; `None` = one scheduler, however many ranks step times are of.
     pub ranks: Option<RankConfig>,
     /// No event after this one runs; deadlines beyond it are not scheduled.
     pub horizon: Tick,

@@ -17,7 +17,7 @@ use crate::host::Host;
 use crate::instance::{Counters, Instance, Step, rate};
 use crate::journal::Happening;
 use crate::kv::IndexChange;
-use crate::kv::offload::{OffloadConfig, OffloadFigures};
+use crate::kv::offload::OffloadFigures;
 use crate::pacing::WarmUp;
 use crate::request::{Ended, Reservation, Submission};
 use crate::step::longer;
@@ -475,14 +475,10 @@ impl Ranks {
     }
 }
 
-/// What a rank is built from: it has its share of the memory below the GPU.
+/// What a rank is built from: it has its share of the CPU tier. A chain is of a GPU, and each rank has GPUs of its own.
 fn of_a_rank(config: &InstanceConfig, count: u32) -> InstanceConfig {
     let cpu_tier = config.cpu_tier.map(|tier| CpuTierConfig { blocks: (tier.blocks / count).max(1), ..tier });
-    let offload = config.offload.as_deref().map(|chain| {
-        let cpu_blocks = (chain.cpu_blocks / u64::from(count)).max(1);
-        Arc::new(OffloadConfig { cpu_blocks, ..chain.clone() })
-    });
-    InstanceConfig { ranks: None, cpu_tier, offload, ..config.clone() }
+    InstanceConfig { ranks: None, cpu_tier, ..config.clone() }
 }
 
 fn add(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
