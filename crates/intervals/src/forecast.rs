@@ -9,8 +9,8 @@
 //!
 //! r are the residuals, at most three s0 in size; s0 is what nine of ten residuals of the table stay within, over 1.645. A prior
 //! with weight w0, no error on average and the spread s0, takes over where nothing is near. Every spread is then multiplied by
-//! one number per quantity: the one with which the bands hold nine of ten residuals of the table when each is forecast
-//! from other models only. Beyond the limit of likeness spreads grow with the distance, and with everything about a run
+//! one number per quantity and serving engine: the one with which the bands hold nine of ten residuals of the engine's rows when
+//! each is forecast from other models only; of all rows where the engine has few. Beyond the limit of likeness spreads grow with the distance, and with everything about a run
 //! that no row has.
 
 use crate::LEVEL;
@@ -20,7 +20,7 @@ use crate::likeness::{differences, distance, same_model};
 use crate::normal::{kernel, midpoints, percentile, quantile, size_of_share};
 use crate::table::{Quantity, Validated, parse};
 use libm::{exp, fabs, sqrt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// h: how far likeness reaches.
 const REACH: f64 = 0.6;
@@ -36,6 +36,9 @@ const NO_ROWS: f64 = 2.0;
 const WORTH_TELLING: f64 = 0.9;
 /// Largest residual that counts, in spreads of the prior.
 const LARGEST: f64 = 3.0;
+/// Rows, and models among them, from which on an engine has widths of its own.
+const OWN_ROWS: usize = 20;
+const OWN_MODELS: usize = 2;
 /// Parts into which the distribution of what is left over is cut.
 const PARTS: u32 = 16;
 
@@ -79,8 +82,8 @@ pub struct Validation {
     rows: Vec<Validated>,
     /// s0 of each quantity.
     prior: [f64; Quantity::ALL.len()],
-    /// What spreads are multiplied by.
-    widening: [f64; Quantity::ALL.len()],
+    /// By row: the residuals less their mean, in spreads, as forecast from other models.
+    scores: Vec<[Option<f64>; Quantity::ALL.len()]>,
 }
 
 impl Validation {
@@ -97,21 +100,33 @@ impl Validation {
             size_of_share(residuals, LEVEL) / of_level()
         };
         let prior = Quantity::ALL.map(sizes);
-        let mut table = Self { rows, prior, widening: [1.0; Quantity::ALL.len()] };
-        let forecasts: Vec<_> = table
-            .rows
-            .iter()
-            .map(|row| table.forecast(&row.configuration, Some(&row.configuration.model)))
-            .collect();
-        table.widening = Quantity::ALL.map(|quantity| {
-            let scores = table.rows.iter().zip(&forecasts).filter_map(|(row, forecast)| {
+        let mut table = Self { rows, prior, scores: Vec::new() };
+        let scores_of = |row: &Validated| {
+            let forecast = table.forecast(&row.configuration, Some(&row.configuration.model));
+            Quantity::ALL.map(|quantity| {
                 let Normal { mean, spread } = forecast.expected[quantity as usize];
                 (spread > 0.0).then_some((row.residual(quantity)? - mean) / spread)
-            });
+            })
+        };
+        table.scores = table.rows.iter().map(scores_of).collect();
+        table
+    }
+
+    /// What spreads of runs of an engine are multiplied by.
+    fn widening(&self, engine: &str, left_out: Option<&str>) -> [f64; Quantity::ALL.len()] {
+        let counted = || {
+            let rows = self.rows.iter().zip(&self.scores);
+            rows.filter(|(row, _)| left_out.is_none_or(|model| !same_model(model, &row.configuration.model)))
+        };
+        let own: Vec<_> = counted().filter(|(row, _)| row.configuration.engine == engine).collect();
+        let models: BTreeSet<&str> = own.iter().map(|(row, _)| row.configuration.model.as_str()).collect();
+        let rows =
+            if own.len() >= OWN_ROWS && models.len() >= OWN_MODELS { own } else { counted().collect() };
+        Quantity::ALL.map(|quantity| {
+            let scores = rows.iter().filter_map(|(_, scores)| scores[quantity as usize]);
             let needed = size_of_share(scores, LEVEL) / of_level();
             if needed > 0.0 { needed } else { 1.0 }
-        });
-        table
+        })
     }
 
     /// The rows.
@@ -145,6 +160,7 @@ impl Validation {
                 reasons.join("; ")
             )
         });
+        let widening = self.widening(&of.engine, left_out);
         let expected = Quantity::ALL.map(|quantity| {
             let prior = self.prior[quantity as usize];
             let most = LARGEST * prior;
@@ -158,7 +174,7 @@ impl Validation {
                 .map(|(residual, weight)| weight * (residual - mean) * (residual - mean))
                 .sum::<f64>();
             let spread = sqrt((squares + PRIOR * (prior * prior + mean * mean)) / all);
-            Normal { mean, spread: spread * beyond * self.widening[quantity as usize] }
+            Normal { mean, spread: spread * beyond * widening[quantity as usize] }
         });
         let nearest = near.iter().filter_map(|rows| rows.first()).map(|(row, distance)| {
             let configuration = &row.configuration;
