@@ -50,7 +50,7 @@ fn told(options: &RunOptions) -> String {
 fn every_step_time_model_takes_its_coefficients_and_the_built_in_ones_change_nothing() {
     for (backend, name) in [
         (Backend::Profiled, "step_us"),
-        (Backend::TrainedPhysics, "beta6"),
+        (Backend::TrainedPhysics, "step_us"),
         (Backend::TrainedRoofline, "beta6"),
         (Backend::CrossModel, "beta0"),
         (Backend::Blackbox, "beta0"),
@@ -94,7 +94,7 @@ fn a_set_of_the_host_leaves_the_step_time_model_alone() {
 
 #[test]
 fn what_does_not_go_with_a_set_is_said() {
-    let physics = || with(set(Some(Backend::TrainedPhysics), &[("beta6", 100.0)]), options());
+    let physics = || with(set(Some(Backend::TrainedPhysics), &[("step_us", 100.0)]), options());
     let told = |change: &dyn Fn(&mut RunOptions)| {
         let mut options = physics();
         change(&mut options);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 const MODELS: [&str; 3] = ["meta-llama/llama-3.1-8b-instruct", "qwen/qwen3-14b", "qwen/qwen2.5-7b-instruct"];
 const PLANTED: [(&str, f64); 3] =
-    [("beta2", 1.1), ("front_end_us", 7_000.0), ("front_end_us_per_token", 9.0)];
+    [("weights", 1.4), ("front_end_us", 7_000.0), ("front_end_us_per_token", 9.0)];
 
 fn start() -> CoefficientSet {
     CoefficientSet::built_in(Some(Backend::TrainedPhysics))
@@ -97,7 +97,7 @@ fn planted_coefficients_are_found_within_their_own_deviations_with_any_number_of
     }
     let all = found.set.errors.iter().find(|row| row.model == "all").expect("errors");
     assert!(all.in_sample < all.before, "{all:?}");
-    assert_eq!(found.set.covariance.of, ["beta2", "front_end_us", "front_end_us_per_token"]);
+    assert_eq!(found.set.covariance.of, ["weights", "front_end_us", "front_end_us_per_token"]);
     assert_eq!(CoefficientSet::read(&found.set.to_json(), "c.json").as_ref(), Ok(&found.set));
 
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread");
@@ -109,11 +109,11 @@ fn planted_coefficients_are_found_within_their_own_deviations_with_any_number_of
 fn bounds_hold_and_fixed_coefficients_stay() {
     let points = measured(&runs(), &|_| with(&PLANTED), 0.0);
     let bounds = BTreeMap::from([("front_end_us".to_owned(), (0.0, 5_000.0))]);
-    let fixed = BTreeMap::from([("beta6".to_owned(), 200.0)]);
+    let fixed = BTreeMap::from([("step_us".to_owned(), 200.0)]);
     let found = fitted(&points, &Settings { bounds, fixed, ..settings() });
     let own = found.parameters.iter().find(|own| own.name == "front_end_us").expect("fitted");
     assert!(own.is_at_bound && (own.after - 5_000.0).abs() < 1e-9, "{own:?}");
-    assert_eq!(found.set.get("beta6"), Some(200.0));
+    assert_eq!(found.set.get("step_us"), Some(200.0));
 }
 
 #[test]
@@ -132,10 +132,10 @@ fn what_was_not_seen_is_met_less_well() {
     // Each model has a rate of its own, so that no one coefficient fits all.
     let rate = |point: &Point| {
         let place = MODELS.iter().position(|model| *model == point.server.model).unwrap_or_default();
-        with(&[("beta2", [0.8, 1.1, 1.5][place])])
+        with(&[("weights", [0.6, 1.2, 2.4][place])])
     };
     let points = measured(&runs(), &rate, 0.0);
-    let found = fitted(&points, &Settings { parameters: vec!["beta2".to_owned()], ..Settings::default() });
+    let found = fitted(&points, &Settings { parameters: vec!["weights".to_owned()], ..Settings::default() });
     let itl = found.set.errors.iter().find(|row| row.model == "all" && row.figure == "itl_mean_ms");
     let itl = itl.expect("errors");
     let mean = |of: &dyn Fn(&blis_fit::HeldOut) -> f64| {
@@ -151,16 +151,16 @@ fn what_was_not_seen_is_met_less_well() {
 #[test]
 fn no_step_tells_how_sure_the_start_is_and_idle_coefficients_are_named() {
     let points = measured(&runs(), &|_| start(), 0.02);
-    let parameters = ["beta2", "beta3", "front_end_us"].map(str::to_owned).to_vec();
+    let parameters = ["weights", "communication", "front_end_us"].map(str::to_owned).to_vec();
     let found = fitted(&points, &Settings { parameters, most_steps: 0, ..Settings::default() });
-    assert_eq!(found.without_influence, ["beta3"], "there is one GPU");
+    assert_eq!(found.without_influence, ["communication"], "there is one GPU");
     assert!(found.parameters.iter().all(|own| own.before.to_bits() == own.after.to_bits() && own.sd > 0.0));
     assert_eq!(found.steps, 0);
 }
 
 #[test]
 fn logs_of_steps_are_fitted_too() {
-    let set = with(&[("beta2", 1.2), ("beta5", 9.0)]);
+    let set = with(&[("weights", 1.2), ("request_us", 9.0)]);
     let steps: Vec<TimedStep> = (0..60)
         .map(|n| TimedStep {
             decodes: 1 + n % 30,
@@ -184,11 +184,11 @@ fn logs_of_steps_are_fitted_too() {
         log(model, steps.iter().zip(&samples).map(with_time).collect())
     };
     let points: Vec<Point> = MODELS.iter().map(|model| timed(model)).collect();
-    let parameters = vec!["beta2".to_owned(), "beta5".to_owned()];
+    let parameters = vec!["weights".to_owned(), "request_us".to_owned()];
     let found = fitted(&points, &Settings { parameters, ..Settings::default() });
     let value = |name: &str| found.set.get(name).expect("fitted");
     assert!(
-        (value("beta2") - 1.2).abs() < 0.01 && (value("beta5") - 9.0).abs() < 0.5,
+        (value("weights") - 1.2).abs() < 0.01 && (value("request_us") - 9.0).abs() < 0.5,
         "{:?}",
         found.parameters
     );
@@ -197,9 +197,9 @@ fn logs_of_steps_are_fitted_too() {
 #[test]
 fn everything_that_is_wrong_with_settings_is_told() {
     let settings = Settings {
-        parameters: vec!["beta2".to_owned(), "betta".to_owned()],
-        fixed: BTreeMap::from([("beta2".to_owned(), 1.0), ("beta6".to_owned(), -1.0)]),
-        bounds: BTreeMap::from([("beta5".to_owned(), (3.0, 2.0))]),
+        parameters: vec!["weights".to_owned(), "betta".to_owned()],
+        fixed: BTreeMap::from([("weights".to_owned(), 1.0), ("step_us".to_owned(), -1.0)]),
+        bounds: BTreeMap::from([("request_us".to_owned(), (3.0, 2.0))]),
         ..Settings::default()
     };
     let problems = fit(&runs(), &RunOptions::default(), &start(), &settings, &Registry::built_in())
@@ -207,9 +207,9 @@ fn everything_that_is_wrong_with_settings_is_told() {
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for words in [
         "unknown coefficient of --parameters \"betta\"",
-        "--fix and --parameters both name beta2",
-        "--fix of beta6 is -1; it must be from 0",
-        "--bounds of beta5 are 3..2",
+        "--fix and --parameters both name weights",
+        "--fix of step_us is -1; it must be from 0",
+        "--bounds of request_us are 3..2",
     ] {
         assert!(told.iter().any(|line| line.contains(words)), "{words}: {told:#?}");
     }

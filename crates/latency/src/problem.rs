@@ -56,6 +56,12 @@ pub enum Problem {
         /// Its value.
         value: f64,
     },
+    /// More of the shorter time is hidden behind the longer one than there is.
+    #[error("overlap {}, must be at most 1", is(*value))]
+    OverlapAboveOne {
+        /// Its value.
+        value: f64,
+    },
     /// Heads cannot be dealt out evenly to the GPUs of a tensor-parallel group.
     #[error("{quantity} is {value}, must be divisible by TP {tp}")]
     NotDivisible {

@@ -1,4 +1,5 @@
-//! Trained-physics: first principles with eleven fitted weights. The default.
+//! Trained-physics as the reference fitted it: first principles with eleven weights, in lists. [`Physics`](crate::Physics) is the
+//! form with named factors, which reads models as they are published.
 //!
 //! ```text
 //! prefill  compute pc = (L·2·T·d·(2·d + 2·dkv)/td + L·A/dp + ffn(T)) / rate        T = Σ q, A = Σ 4·h·q·(I + q/2)·dh

@@ -272,7 +272,7 @@ fn built_in(base: &mut RunOptions, has_host: bool, findings: &mut Findings) -> O
     };
     let mut set = CoefficientSet::built_in(Some(backend));
     // Whole steps hold the host already, unless it is asked for.
-    if !has_host && backend != Backend::Profiled {
+    if !has_host && !matches!(backend, Backend::Profiled | Backend::TrainedPhysics) {
         set.coefficients.retain(|own| HOST.iter().all(|known| known.name != own.name));
     }
     Some(set)

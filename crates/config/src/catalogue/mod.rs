@@ -185,9 +185,14 @@ impl Catalogue {
         sorted(self.defaults.presets.keys().cloned().chain(embedded::presets().map(|(name, _)| name)))
     }
 
-    /// Coefficients of the trained-physics model.
+    /// Coefficients of the trained-physics model as lists, where a defaults file has them.
+    pub fn own_trained_physics(&self) -> Option<Coefficients> {
+        self.defaults.trained_physics.clone()
+    }
+
+    /// The same, or those of the reference.
     pub fn trained_physics_coefficients(&self) -> Coefficients {
-        let own = self.defaults.trained_physics.clone();
+        let own = self.own_trained_physics();
         own.unwrap_or_else(|| embedded::global().trained_physics.into())
     }
 

@@ -7,16 +7,42 @@ use blis_latency::Backend;
 use serde::Deserialize;
 use std::sync::OnceLock;
 
-const PROFILED: &str = include_str!("../../data/coefficients/profiled.json");
+/// A set that is built in: text, the values that were read of it, and all of it.
+struct Embedded {
+    file_name: &'static str,
+    text: &'static str,
+    values: OnceLock<Values<'static>>,
+    set: OnceLock<CoefficientSet>,
+}
+
+impl Embedded {
+    const fn new(file_name: &'static str, text: &'static str) -> Self {
+        Self { file_name, text, values: OnceLock::new(), set: OnceLock::new() }
+    }
+
+    fn of(backend: Backend) -> Option<&'static Self> {
+        static PROFILED: Embedded =
+            Embedded::new("profiled.json", include_str!("../../data/coefficients/profiled.json"));
+        static PHYSICS: Embedded = Embedded::new(
+            "trained-physics.json",
+            include_str!("../../data/coefficients/trained-physics.json"),
+        );
+        match backend {
+            Backend::Profiled => Some(&PROFILED),
+            Backend::TrainedPhysics => Some(&PHYSICS),
+            _ => None,
+        }
+    }
+}
 
 /// The built-in set of a step-time model, with the host's coefficients, where there is a fitted one. Our own, so a bad one is a bug.
 pub fn embedded(backend: Backend) -> Option<&'static CoefficientSet> {
-    static SET: OnceLock<CoefficientSet> = OnceLock::new();
+    let Embedded { file_name, text, set, .. } = Embedded::of(backend)?;
     let read = || {
-        CoefficientSet::read(PROFILED, "profiled.json")
+        CoefficientSet::read(text, file_name)
             .unwrap_or_else(|problems| panic!("embedded coefficients: {}", problems[0]))
     };
-    (backend == Backend::Profiled).then(|| SET.get_or_init(read))
+    Some(set.get_or_init(read))
 }
 
 /// What of a set a run needs.
@@ -40,10 +66,10 @@ impl Values<'_> {
 
 /// The values of [`embedded`].
 fn values(backend: Backend) -> Option<&'static Values<'static>> {
-    static VALUES: OnceLock<Values<'static>> = OnceLock::new();
-    let read =
-        || serde_json::from_str(PROFILED).unwrap_or_else(|error| panic!("embedded coefficients: {error}"));
-    (backend == Backend::Profiled).then(|| VALUES.get_or_init(read))
+    let Embedded { text, values, .. } = Embedded::of(backend)?;
+    Some(values.get_or_init(|| {
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("embedded coefficients: {error}"))
+    }))
 }
 
 /// A coefficient that is built in, of a step-time model or of the host: fitted, else for the host as [`HOST`] has it.

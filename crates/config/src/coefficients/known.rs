@@ -1,6 +1,7 @@
 //! The coefficients that there are.
 
 use crate::catalogue::Catalogue;
+use blis_latency::physics::Factors;
 use blis_latency::profiled::Tuning;
 use blis_latency::{Backend, Coefficients};
 
@@ -61,7 +62,7 @@ pub fn parameters(backend: Backend) -> Vec<Parameter> {
     let catalogue = Catalogue::embedded();
     match backend {
         Backend::Profiled => profiled(),
-        Backend::TrainedPhysics => lists(&catalogue.trained_physics_coefficients()),
+        Backend::TrainedPhysics => physics(),
         Backend::CrossModel => lists(&catalogue.crossmodel()),
         Backend::TrainedRoofline => lists(&catalogue.trained_roofline()),
         // Its coefficients are of one model on one GPU; these are of the right size for a small one.
@@ -98,6 +99,56 @@ fn profiled() -> Vec<Parameter> {
         Parameter { name, default: *value, lower, upper }
     };
     places(&mut tuning).map(parameter).into()
+}
+
+fn physics() -> Vec<Parameter> {
+    let mut factors = Factors::default();
+    let parameter = |(name, value): (&'static str, &mut f64)| {
+        let (lower, upper) = match name {
+            "overlap" => (0.0, 1.0),
+            "collective_us" | "layer_us" => (0.0, 200.0),
+            "moe_layer_us" | "request_us" => (0.0, 1_000.0),
+            "step_us" => (0.0, 50_000.0),
+            "communication" => (1.0, 20.0),
+            "activations" => (0.0, 10.0),
+            // Nothing is quicker than it is rated.
+            _ => (1.0, 4.0),
+        };
+        Parameter { name, default: *value, lower, upper }
+    };
+    factor_places(&mut factors).map(parameter).into()
+}
+
+/// The coefficients of trained-physics by name.
+pub(super) fn factor_places(factors: &mut Factors) -> [(&'static str, &mut f64); 12] {
+    let Factors {
+        arithmetic,
+        weights,
+        overlap,
+        activations,
+        prompt_attention,
+        cache,
+        communication,
+        collective_us,
+        layer_us,
+        moe_layer_us,
+        request_us,
+        step_us,
+    } = factors;
+    [
+        ("arithmetic", arithmetic),
+        ("weights", weights),
+        ("overlap", overlap),
+        ("activations", activations),
+        ("prompt_attention", prompt_attention),
+        ("cache", cache),
+        ("communication", communication),
+        ("collective_us", collective_us),
+        ("layer_us", layer_us),
+        ("moe_layer_us", moe_layer_us),
+        ("request_us", request_us),
+        ("step_us", step_us),
+    ]
 }
 
 /// The coefficients of the profiled model by name.

@@ -15,6 +15,7 @@ pub(crate) use embedded::value as built_in;
 pub use known::{HOST, Parameter, parameters};
 
 use crate::diagnostic::Diagnostic;
+use blis_latency::physics::Factors;
 use blis_latency::profiled::Tuning;
 use blis_latency::{Backend, Coefficients, GpuSpec};
 use serde::{Deserialize, Serialize};
@@ -213,6 +214,17 @@ impl CoefficientSet {
             }
         }
         tuning
+    }
+
+    /// The factors of trained-physics; what it does not say is as built in.
+    pub fn factors(&self) -> Factors {
+        let mut factors = Factors::default();
+        for (name, place) in known::factor_places(&mut factors) {
+            if let Some(value) = self.get(name).or_else(|| built_in(Some(Backend::TrainedPhysics), name)) {
+                *place = value;
+            }
+        }
+        factors
     }
 
     /// The GPU with the shares of its rates that roofline assumes.

@@ -73,11 +73,14 @@ fn everything_that_is_wrong_with_a_file_is_told_with_its_place() {
 
 #[test]
 fn what_is_embedded_was_fitted_and_has_a_covariance_to_draw_from() {
-    let set = embedded(Backend::Profiled).expect("there is one");
-    assert_eq!(set.latency_model, Some(Backend::Profiled));
-    assert!(set.covariance.of.iter().any(|name| name == "front_end_us"), "{:?}", set.covariance.of);
-    assert!(set.covariance.matrix.iter().enumerate().all(|(i, row)| row[i] > 0.0));
-    assert!(set.errors.iter().all(|row| row.cross_validated.is_some()) && !set.provenance.points.is_empty());
-    let text = set.to_json();
-    assert!(!text.contains("/work") && !text.contains("/tmp"), "no paths of a machine");
+    for (backend, fitted) in [(Backend::Profiled, "front_end_us"), (Backend::TrainedPhysics, "weights")] {
+        let set = embedded(backend).expect("there is one");
+        assert_eq!(set.latency_model, Some(backend));
+        assert!(set.covariance.of.iter().any(|name| name == fitted), "{:?}", set.covariance.of);
+        assert!(set.covariance.matrix.iter().enumerate().all(|(i, row)| row[i] > 0.0));
+        let is_scored = set.errors.iter().all(|row| row.cross_validated.is_some());
+        assert!(is_scored && !set.provenance.points.is_empty());
+        let text = set.to_json();
+        assert!(!text.contains("/work") && !text.contains("/tmp"), "no paths of a machine");
+    }
 }

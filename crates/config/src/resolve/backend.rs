@@ -12,7 +12,7 @@ use blis_kernel::Semantics;
 use blis_latency::profiled::{Composition, KvFormat, Tuning};
 use blis_latency::{
     Blackbox, CoefficientList, Coefficients, CrossModel, Deployment, Fp8Rule, InvalidModel, LatencyModel,
-    Pipeline, Problem, Profiled, Roofline, StageShare, TrainedPhysics, TrainedRoofline,
+    Physics, Pipeline, Problem, Profiled, Roofline, StageShare, TrainedPhysics, TrainedRoofline,
 };
 use std::sync::Arc;
 
@@ -173,13 +173,19 @@ pub(super) fn latency(
     if options.perf_db.is_some() && backend != Backend::Profiled {
         check.warn(format!("--perf-db is unused: --latency-model is {}", backend.name()));
     }
-    if architecture.is_mla() && backend != Backend::Profiled {
+    let lists_of_physics = lists_of_physics(context, wanted);
+    let reads_shape = match backend {
+        Backend::Profiled => true,
+        Backend::TrainedPhysics => lists_of_physics.is_none(),
+        _ => false,
+    };
+    if architecture.is_mla() && !reads_shape {
         check.warn(format!(
             "step times of {} are pessimistic: its latent KV cache is counted at full width",
             wanted.model
         ));
     }
-    if wanted.kv_format != KvFormat::default() && backend != Backend::Profiled {
+    if wanted.kv_format != KvFormat::default() && !reads_shape {
         check.warn(format!(
             "--kv-cache-dtype counts for memory only: step times of {} know a KV cache of 16 bits",
             backend.name()
@@ -241,13 +247,21 @@ pub(super) fn latency(
             })
         }
         Backend::TrainedPhysics => {
-            let coefficients = checked(check, own, lists(catalogue.trained_physics_coefficients()));
-            TrainedPhysics::new(architecture, gpu, &deployment, &coefficients, fp8_rule).map(|m| match wanted
-                .pp
-            {
-                1 => Arc::new(m) as _,
-                _ => staged(&|share| Arc::new(m.stage(share))),
-            })
+            if let Some(known) = lists_of_physics {
+                let coefficients = checked(check, own, known);
+                let built = TrainedPhysics::new(architecture, gpu, &deployment, &coefficients, fp8_rule);
+                built.map(|m| match wanted.pp {
+                    1 => Arc::new(m) as _,
+                    _ => staged(&|share| Arc::new(m.stage(share))),
+                })
+            } else {
+                let factors = set.unwrap_or(&CoefficientSet::default()).factors();
+                let built = Physics::new(&config.shape, gpu, &deployment, wanted.kv_format, &factors);
+                built.map(|m| match wanted.pp {
+                    1 => Arc::new(m) as _,
+                    _ => staged(&|share| Arc::new(m.stage(share))),
+                })
+            }
         }
         Backend::CrossModel => {
             let coefficients = checked(check, own, lists(catalogue.crossmodel()));
@@ -261,7 +275,28 @@ pub(super) fn latency(
         Backend::Blackbox | Backend::Auto | Backend::Profiled => return None,
     };
     let model = built.map_err(|invalid| report(check, options, &invalid)).ok()?;
+    if backend == Backend::TrainedPhysics && semantics != Semantics::REFERENCE {
+        let (value, source) = match (&wanted.coefficients, set, reads_shape) {
+            (Some(_), ..) => ("lists", Source::Given),
+            (None, Some(_), _) => ("factors", Source::Coefficients),
+            (None, None, false) => ("lists of the defaults file", Source::Given),
+            (None, None, true) => ("built-in factors", Source::Default),
+        };
+        check.note("step-coefficients", value, source);
+    }
     Some((backend.name(), model))
+}
+
+/// Coefficients of trained-physics as lists, which are of the form that the reference fitted: the user's, and the
+/// reference's own where that is followed.
+fn lists_of_physics(context: &Context<'_>, wanted: &Wanted) -> Option<Coefficients> {
+    let Context { catalogue, semantics, .. } = *context;
+    let is_set = of_model(context.coefficients, blis_latency::Backend::TrainedPhysics).is_some();
+    let known = match semantics {
+        Semantics::REFERENCE => Some(catalogue.trained_physics_coefficients()),
+        _ => catalogue.own_trained_physics().filter(|_| !is_set),
+    };
+    wanted.coefficients.clone().or(known)
 }
 
 /// What `auto` took must be what the given coefficients are of.

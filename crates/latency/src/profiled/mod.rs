@@ -220,31 +220,9 @@ fn check(
     let mut checks = Checks::new();
     tuning.check(&mut checks);
     checks.coefficients(CoefficientList::Alpha, alpha, crate::Coefficients::ALPHAS);
-    checks.positive("TP", deployment.tp.into());
-    checks.positive("DP", deployment.dp.into());
-    checks.positive("layers", shape.layers.into());
-    checks.positive("hidden size", shape.hidden.into());
+    shape.check(deployment, &mut checks);
     checks.positive("vocabulary size", shape.vocabulary.into());
-    checks.positive("attention heads", shape.heads.into());
-    checks.positive("head dimension", shape.head_dim.into());
-    checks.divisible("attention heads", shape.heads, deployment.tp);
     checks.positive("FP16 rate (TFLOP/s)", gpu.fp16_tflops);
     checks.positive("memory bandwidth (TB/s)", gpu.hbm_tb_per_s);
-    if shape.moe_layers < shape.layers {
-        checks.positive("intermediate size", shape.dense_intermediate.into());
-    }
-    if shape.moe_layers > 0 {
-        checks.positive("expert width", shape.expert_intermediate.into());
-        let experts = shape.experts;
-        checks.require(shape.experts_per_token > 0, Problem::NoExpertsPerToken { experts });
-        checks.require(
-            shape.experts_per_token <= experts,
-            Problem::TooManyExpertsPerToken { experts_per_token: shape.experts_per_token, experts },
-        );
-    }
-    checks.require(
-        shape.moe_layers > 0 || deployment.dp <= 1,
-        Problem::DataParallelDense { dp: deployment.dp },
-    );
     checks.finish(Profiled::NAME)
 }

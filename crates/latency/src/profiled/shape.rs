@@ -1,6 +1,7 @@
 //! What a transformer computes, operator by operator.
 
-use crate::architecture::ModelArchitecture;
+use crate::architecture::{Deployment, ModelArchitecture};
+use crate::problem::{Checks, Problem};
 
 /// How a linear layer holds its weights, and what it multiplies them with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,6 +213,33 @@ impl ModelShape {
             expert_weights: weights,
             ..Self::default()
         }
+    }
+
+    /// What must hold of a model that is laid out like this.
+    pub(crate) fn check(&self, deployment: &Deployment, checks: &mut Checks) {
+        checks.positive("TP", deployment.tp.into());
+        checks.positive("DP", deployment.dp.into());
+        checks.positive("layers", self.layers.into());
+        checks.positive("hidden size", self.hidden.into());
+        checks.positive("attention heads", self.heads.into());
+        checks.positive("head dimension", self.head_dim.into());
+        checks.divisible("attention heads", self.heads, deployment.tp);
+        if self.moe_layers < self.layers {
+            checks.positive("intermediate size", self.dense_intermediate.into());
+        }
+        if self.moe_layers > 0 {
+            checks.positive("expert width", self.expert_intermediate.into());
+            let experts = self.experts;
+            checks.require(self.experts_per_token > 0, Problem::NoExpertsPerToken { experts });
+            checks.require(
+                self.experts_per_token <= experts,
+                Problem::TooManyExpertsPerToken { experts_per_token: self.experts_per_token, experts },
+            );
+        }
+        checks.require(
+            self.moe_layers > 0 || deployment.dp <= 1,
+            Problem::DataParallelDense { dp: deployment.dp },
+        );
     }
 
     /// Layers whose attention looks at all tokens before.
