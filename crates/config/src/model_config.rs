@@ -165,8 +165,12 @@ impl Reader<'_> {
             ("mamba_", "layers with a state space (Mamba)"),
             ("block_configs", "layers of different shapes"),
         ];
+        // The state of linear attention goes by this name too.
+        const OF_LINEAR_ATTENTION: &str = "mamba_ssm_dtype";
         for (start, what) in KINDS {
-            let key = self.fields.iter().find(|(key, value)| key.starts_with(start) && !value.is_null());
+            let key = self.fields.iter().find(|(key, value)| {
+                key.starts_with(start) && *key != OF_LINEAR_ATTENTION && !value.is_null()
+            });
             if let Some(key) = key.map(|(key, _)| key.clone()) {
                 self.report(&key, &format!("is of {what}, which are not modelled"));
             }
@@ -379,6 +383,8 @@ mod tests {
         );
         assert_eq!(problems(&with(r#""block_configs": []"#)).len(), 1);
         assert_eq!(architecture(&with(r#""mamba_num_heads": null"#)).layers, 2);
+        let state = architecture(&with(r#""mamba_ssm_dtype": "float32""#));
+        assert_eq!(state.layers, 2, "linear attention has a state of that type");
     }
 
     #[test]
