@@ -4,8 +4,8 @@
     compare_recordings.py DATA --blis target/release/blis [--work DIR] [--only TEXT] [--limit N]
 
 DATA is a folder with ground-truth/experiments.csv, per-request/2026021*.csv.gz (recorded vLLM servers) and
-traces/azure-llm-2023-conv.csv.gz. Each server is simulated twice: as blis does by default, and under
---compat inference-sim. Nothing is fitted to the recordings here.
+traces/azure-llm-2023-conv.csv.gz. Each server is simulated twice: as blis does by default, with the release of the
+recorded server, and under --compat inference-sim. Nothing is fitted to the recordings here.
 
 Measured figures are of the requests that were answered: TTFT and E2E at the client, ITL = (E2E - TTFT) / (output
 tokens - 1). Simulated figures are of the requests that completed, ITL likewise.
@@ -42,7 +42,7 @@ AZURE = "azure-llm-2023-conv"
 AZURE_MODEL = "meta-llama/llama-3.1-8b-instruct"
 AZURE_INSTANCES = 2
 
-VARIANTS = {"default": [], "--compat inference-sim": ["--compat", "inference-sim"]}
+VARIANTS = {"default": ["--engine", "vllm-0.15.1"], "--compat inference-sim": ["--compat", "inference-sim"]}
 
 FIGURES = {
     "TTFT, mean, ms": lambda run: mean(run.ttft_ms),
@@ -93,8 +93,6 @@ def server_flags(settings, work):
     """The recorded server as flags of blis."""
     model = settings["model"].lower()
     flags = ["--model", model, "--hardware", settings["hardware"], "--tp", settings["tp"]]
-    # Both ways with the same step times: what else differs is to show.
-    flags += ["--latency-model", "trained-physics"]
     flags += ["--max-num-seqs", settings["max_num_seqs"]]
     flags += ["--max-num-batched-tokens", settings["max_num_batched_tokens"]]
     flags += ["--max-model-len", settings["max_model_len"]]
