@@ -1,6 +1,7 @@
 //! A folder of measurements: which points it has, and where its models' configurations lie.
 
 use crate::point::{Measurements, Point};
+use crate::silicon::ClosedLoops;
 use crate::{experiments, recordings, silicon, steps};
 use blis_config::Diagnostic;
 use blis_config::catalogue::Catalogue;
@@ -21,6 +22,8 @@ pub struct Selection {
     pub gpus: Vec<String>,
     /// Most points of a set, spread over it.
     pub limit: Option<usize>,
+    /// Which of the closed loops.
+    pub closed_loops: ClosedLoops,
 }
 
 impl Selection {
@@ -79,7 +82,7 @@ pub fn read(path: &Path, selection: &Selection) -> Result<Measurements, Vec<Diag
             found.points
         })));
     }
-    points.extend(keep(silicon::points(&folder)));
+    points.extend(keep(silicon::points(&folder, selection.closed_loops)));
     points.extend(keep(steps::scheduler_steps(table.as_ref(), &folder)));
     points.extend(keep(steps::forward_passes(&folder)));
     if points.is_empty() && problems.is_empty() {

@@ -38,3 +38,4 @@ pub use own::{STEP_COLUMNS, step_log, trace};
 pub use point::{
     ALL, Load, Measurement, Measurements, Metric, Point, RecordedRequest, Server, Stage, Stages, TimedStep,
 };
+pub use silicon::ClosedLoops;

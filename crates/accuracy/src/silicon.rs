@@ -24,16 +24,43 @@ const COLUMNS: [&str; 14] = [
     "sample",
 ];
 
-/// One point per row that is marked as a sample and is not suspect.
-pub(crate) fn points(folder: &Folder<'_>) -> Result<Vec<Point>, Vec<Diagnostic>> {
+/// Which closed loops are wanted: some are marked as a sample of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClosedLoops {
+    /// Those of the sample.
+    #[default]
+    Marked,
+    /// Those beside it.
+    Others,
+    /// All.
+    All,
+}
+
+impl ClosedLoops {
+    /// Each with its name.
+    pub const NAMES: [(&str, Self); 3] =
+        [("marked", Self::Marked), ("others", Self::Others), ("all", Self::All)];
+
+    fn take(self, is_marked: bool) -> bool {
+        match self {
+            Self::Marked => is_marked,
+            Self::Others => !is_marked,
+            Self::All => true,
+        }
+    }
+}
+
+/// One point per row that is wanted and not suspect.
+pub(crate) fn points(folder: &Folder<'_>, loops: ClosedLoops) -> Result<Vec<Point>, Vec<Diagnostic>> {
     let path = folder.path.join(FILE);
     if !path.exists() {
         return Ok(Vec::new());
     }
     let table = Table::read(&path, &COLUMNS)?;
     let mut problems = Vec::new();
-    let wanted =
-        table.rows().filter(|row| row.text("sample") == "1" && !row.text("notes").contains("suspect"));
+    let wanted = table
+        .rows()
+        .filter(|row| loops.take(row.text("sample") == "1") && !row.text("notes").contains("suspect"));
     let points: Vec<Point> = wanted.filter_map(|row| point(row, folder, &mut problems)).collect();
     if problems.is_empty() { Ok(points) } else { Err(problems) }
 }

@@ -1,8 +1,8 @@
 //! Folders of measurements made up for these tests.
 
 use blis_accuracy::{
-    ALL, Assessed, Dimension, Errors, Extras, Load, Measurements, Metric, Sample, Selection, assess,
-    error_rows, read,
+    ALL, Assessed, ClosedLoops, Dimension, Errors, Extras, Load, Measurements, Metric, Sample, Selection,
+    assess, error_rows, read,
 };
 use blis_config::RunOptions;
 use blis_policy::Registry;
@@ -122,6 +122,9 @@ fn a_selection_narrows_by_model_gpu_and_number() {
     assert_eq!(count(Selection { models: vec!["QWEN3".into()], ..Selection::default() }), 4);
     assert_eq!(count(Selection { gpus: vec!["a100-80".into()], ..Selection::default() }), 1);
     assert_eq!(count(Selection { limit: Some(2), ..only(&["dev"]) }), 2);
+    let others = Selection { closed_loops: ClosedLoops::Others, ..only(&["closed"]) };
+    assert_eq!(read(&path, &others).expect("a sound folder").points[0].id, "other");
+    assert_eq!(count(Selection { closed_loops: ClosedLoops::All, ..only(&["closed"]) }), 2);
     let problems = read(&path, &only(&["devv"])).expect_err("no such set");
     assert!(problems[0].to_string().contains("did you mean \"dev\""), "{problems:?}");
 }

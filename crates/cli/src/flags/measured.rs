@@ -1,8 +1,9 @@
 //! Which runs of a folder of measurements are used.
 
-use super::{Findings, Typed};
+use super::output::one_of;
+use super::{Findings, Typed, text};
 use blis::{Diagnostic, RunOptions};
-use blis_accuracy::{Point, Selection};
+use blis_accuracy::{ClosedLoops, Point, Selection};
 use clap::Args;
 
 #[derive(Args, Debug)]
@@ -20,6 +21,10 @@ pub(crate) struct MeasuredFlags {
     /// Most runs of a set of DIR, spread over it [default: all]
     #[arg(long, value_name = "INT")]
     limit: Option<Typed<i64>>,
+    /// Closed loops of DIR to use: marked (those that silicon/dev.csv marks as its sample), others (those beside it) or all
+    /// [default: marked]
+    #[arg(long, value_name = "NAME")]
+    closed_loops: Option<String>,
     /// Seed of arrivals and lengths that were not recorded [default: 42]
     #[arg(long, value_name = "INT")]
     seed: Option<Typed<i64>>,
@@ -39,6 +44,12 @@ impl MeasuredFlags {
             models: words(self.models),
             gpus: words(self.gpus),
             limit: limit.and_then(|limit| usize::try_from(limit).ok()),
+            closed_loops: one_of(
+                "value of --closed-loops",
+                text(self.closed_loops),
+                &ClosedLoops::NAMES,
+                findings,
+            ),
         }
     }
 }
