@@ -156,6 +156,11 @@ impl Checks {
         self.require(value.is_finite() && value > 0.0, Problem::NotPositive { quantity, value });
     }
 
+    /// For quantities that may be 0.
+    pub(crate) fn not_negative(&mut self, quantity: &'static str, value: f64) {
+        self.require(value.is_finite() && value >= 0.0, Problem::Negative { quantity, value });
+    }
+
     /// For quantities of which 0 means absent.
     pub(crate) fn positive_or_absent(&mut self, quantity: &'static str, value: f64) {
         if value != 0.0 {

@@ -1,6 +1,6 @@
 //! The numbers that hold for all models and GPUs.
 
-use crate::problem::{Checks, Problem};
+use crate::problem::Checks;
 
 /// What of the model is fitted. `Default` is rated speed, with nothing beside it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +67,7 @@ impl Factors {
             ("step_us", self.step_us),
         ];
         for (quantity, value) in all {
-            checks.require(value.is_finite() && value >= 0.0, Problem::Negative { quantity, value });
+            checks.not_negative(quantity, value);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::operators::{SKEW_US, SMALL_KERNEL_BANDWIDTH, SMALL_KERNEL_US};
 use super::{LINEAR_EAGER_US, LINEAR_PIECE_US};
-use crate::problem::{Checks, Problem};
+use crate::problem::Checks;
 
 /// What of the model may be fitted to measurements. `Default` is the model as it is described, with kernels as measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +65,7 @@ impl Tuning {
             ("us_per_step", self.us_per_step),
         ];
         for (quantity, value) in others {
-            checks.require(value.is_finite() && value >= 0.0, Problem::Negative { quantity, value });
+            checks.not_negative(quantity, value);
         }
     }
 }
