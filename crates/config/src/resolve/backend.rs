@@ -342,11 +342,11 @@ fn profiled(
         gpu: gpu.clone(),
         deployment: *deployment,
         kv: wanted.kv_format,
-        tables: Arc::clone(&tables),
+        tables: Arc::downgrade(&tables),
         alpha: alpha.to_vec(),
         tuning,
     };
-    let composed = composed.get()?;
+    let composed = composed.get(&tables)?;
     let name = if is_auto { "auto: profiled" } else { Profiled::NAME };
     check.note("latency-model", name, if is_auto { Source::Computed } else { Source::Given });
     check.note("kernel-tables", tables.source(), Source::Catalogue);
