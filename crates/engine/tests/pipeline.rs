@@ -2,12 +2,10 @@
 
 mod common;
 
-use blis_engine::{BatchFormation, Ending};
+use blis_engine::Ending;
 use blis_kernel::{Semantics, Tick};
 use blis_latency::{LatencyModel, Pipeline};
 use blis_policy::preemption::PreemptionKind;
-use blis_policy::priority::SloTable;
-use blis_policy::scheduling::SchedulerKind;
 use common::{Fingerprint, Linear, Outcome, Scenario, ScenarioRequest};
 use std::sync::Arc;
 
@@ -37,24 +35,9 @@ fn scenario(latency: Arc<dyn LatencyModel>, requests: &[(i64, u32, u32)]) -> Sce
         }
     };
     Scenario {
-        name: String::new(),
         kv_blocks: 10_000,
-        block_tokens: 16,
-        max_num_seqs: 100,
-        max_num_batched_tokens: 1000,
-        long_prefill_token_threshold: 0,
-        max_model_len: 0,
-        batch_formation: BatchFormation::Mixed,
-        scheduler: SchedulerKind::Fcfs,
-        preemption: PreemptionKind::Fcfs,
-        cpu_tier: None,
-        offload: None,
-        adapters: None,
-        host: None,
-        horizon: Tick::MAX,
-        latency,
-        priorities: SloTable::default(),
         requests: requests.iter().enumerate().map(request).collect(),
+        ..Scenario::plain(latency)
     }
 }
 

@@ -6,37 +6,19 @@
 mod common;
 
 use blis_engine::{
-    BatchFormation, BlockKeys, CpuTierConfig, Ended, Ending, HostConfig, Instance, InstanceConfig,
-    RankBalancing, RankConfig, Ranks, Replica, Submission, WarmUp,
+    BlockKeys, CpuTierConfig, Ended, Ending, HostConfig, Instance, InstanceConfig, RankBalancing, RankConfig,
+    Ranks, Replica, Submission, WarmUp,
 };
 use blis_kernel::{RequestName, Semantics, Tick};
-use blis_policy::preemption::PreemptionKind;
-use blis_policy::scheduling::SchedulerKind;
-use common::Linear;
+use common::{Linear, Scenario};
 use std::sync::Arc;
 
 const ALIKE: [u64; 4] = [11, 12, 13, 14];
 
 /// So many ranks whose waves take 100 µs and 1 µs per prompt token on any of them.
 fn config(count: u32) -> InstanceConfig {
-    InstanceConfig {
-        kv_blocks: 100,
-        block_tokens: 16,
-        max_num_seqs: 100,
-        max_num_batched_tokens: 1000,
-        long_prefill_token_threshold: 0,
-        max_model_len: 0,
-        batch_formation: BatchFormation::Mixed,
-        scheduler: SchedulerKind::Fcfs,
-        preemption: PreemptionKind::Fcfs,
-        cpu_tier: None,
-        offload: None,
-        adapters: None,
-        host: None,
-        ranks: Some(RankConfig { count, balancing: RankBalancing::LeastLoaded }),
-        horizon: Tick::MAX,
-        semantics: Semantics::CORRECTED,
-    }
+    let ranks = Some(RankConfig { count, balancing: RankBalancing::LeastLoaded });
+    InstanceConfig { ranks, ..Scenario::plain(latency()).config(Semantics::CORRECTED) }
 }
 
 fn in_turn(config: InstanceConfig) -> InstanceConfig {
@@ -44,8 +26,12 @@ fn in_turn(config: InstanceConfig) -> InstanceConfig {
     InstanceConfig { ranks, ..config }
 }
 
+fn latency() -> Arc<Linear> {
+    Arc::new(Linear { alpha: [0.0; 3], beta: [100.0, 1.0, 0.0], post_decode_us: 0 })
+}
+
 fn start(config: InstanceConfig) -> Replica {
-    Replica::new(config, Arc::new(Linear { alpha: [0.0; 3], beta: [100.0, 1.0, 0.0], post_decode_us: 0 }))
+    Replica::new(config, latency())
 }
 
 fn ranks(replica: &Replica) -> &Ranks {

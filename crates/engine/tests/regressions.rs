@@ -3,13 +3,9 @@
 mod common;
 mod naive;
 
-use blis_engine::{
-    BatchFormation, Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig, OffloadTierConfig,
-};
+use blis_engine::{Channel, CpuTierConfig, DeviceModel, Ending, OffloadConfig, OffloadTierConfig};
 use blis_kernel::{Semantics, Tick};
 use blis_policy::preemption::PreemptionKind;
-use blis_policy::priority::SloTable;
-use blis_policy::scheduling::SchedulerKind;
 use common::{Fingerprint, Linear, Outcome, Scenario, ScenarioRequest};
 use std::sync::Arc;
 
@@ -19,24 +15,10 @@ type Runs<'a> = &'a [(u32, u32)];
 /// Requests (arrival, prompt, answer) on a cache of `kv_blocks` blocks of `block_tokens`; every step takes 10 µs.
 fn scenario(kv_blocks: u32, block_tokens: u32, requests: &[(i64, Runs<'_>, Runs<'_>)]) -> Scenario {
     let tokens = |runs: Runs<'_>| runs.iter().flat_map(|&(first, count)| first..first + count).collect();
+    let latency = Arc::new(Linear { alpha: [0.0; 3], beta: [10.0, 0.0, 0.0], post_decode_us: 0 });
     Scenario {
-        name: String::new(),
         kv_blocks,
         block_tokens,
-        max_num_seqs: 100,
-        max_num_batched_tokens: 1000,
-        long_prefill_token_threshold: 0,
-        max_model_len: 0,
-        batch_formation: BatchFormation::Mixed,
-        scheduler: SchedulerKind::Fcfs,
-        preemption: PreemptionKind::Fcfs,
-        cpu_tier: None,
-        offload: None,
-        adapters: None,
-        host: None,
-        horizon: Tick::MAX,
-        latency: Arc::new(Linear { alpha: [0.0; 3], beta: [10.0, 0.0, 0.0], post_decode_us: 0 }),
-        priorities: SloTable::default(),
         requests: requests
             .iter()
             .enumerate()
@@ -51,6 +33,7 @@ fn scenario(kv_blocks: u32, block_tokens: u32, requests: &[(i64, Runs<'_>, Runs<
                 adapter: None,
             })
             .collect(),
+        ..Scenario::plain(latency)
     }
 }
 

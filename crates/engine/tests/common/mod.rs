@@ -202,6 +202,30 @@ pub const MOST_TICKS: usize = 100_000;
 pub type Run = fn(&Scenario, Semantics) -> Outcome;
 
 impl Scenario {
+    /// Nothing but room for everybody: 100 blocks, 100 requests in a batch, 1,000 tokens in a step.
+    pub fn plain(latency: Arc<dyn LatencyModel>) -> Self {
+        Self {
+            name: String::new(),
+            kv_blocks: 100,
+            block_tokens: 16,
+            max_num_seqs: 100,
+            max_num_batched_tokens: 1000,
+            long_prefill_token_threshold: 0,
+            max_model_len: 0,
+            batch_formation: BatchFormation::Mixed,
+            scheduler: SchedulerKind::Fcfs,
+            preemption: PreemptionKind::Fcfs,
+            cpu_tier: None,
+            offload: None,
+            adapters: None,
+            host: None,
+            horizon: Tick::MAX,
+            latency,
+            priorities: SloTable::default(),
+            requests: Vec::new(),
+        }
+    }
+
     pub fn config(&self, semantics: Semantics) -> InstanceConfig {
         InstanceConfig {
             kv_blocks: self.kv_blocks,
