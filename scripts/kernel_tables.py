@@ -168,6 +168,15 @@ def experts_us(even, skewed, count, per_token):
         yield tokens, max(us, interpolated(even, visited(count, per_token, tokens) / per_token))
 
 
+def experts_kernel(row):
+    """What a row of experts is kept as: the kernel where vLLM has several for one format, else the format."""
+    if row["moe_dtype"] == "w4a16_mxfp4":
+        for kernel in ("marlin", "triton"):
+            if kernel in row["kernel_source"]:
+                return f"{kernel}_mxfp4"
+    return row["moe_dtype"]
+
+
 def experts(system):
     def of(framework, is_kept):
         found = rows(system, "moe", framework, "moe")
@@ -179,8 +188,9 @@ def experts(system):
             kind = kinds.get(row["distribution"])
             if kind is None or not is_kept(row) or not row["latency"] > 0:
                 continue
-            shape = ("moe_dtype", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
-            curve = curves.setdefault(tuple(row[part] for part in shape), ({}, {}))[kind]
+            shape = ("hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
+            of_shape = curves.setdefault((experts_kernel(row), *(row[part] for part in shape)), ({}, {}))
+            curve = of_shape[kind]
             # A server takes the quicker kernel.
             us = row["latency"] * 1e3
             curve[row["num_tokens"]] = min(us, curve.get(row["num_tokens"], us))
@@ -197,6 +207,28 @@ def experts(system):
     # gpt-oss with 8-bit activations, which vLLM runs with the same kernel as SGLang.
     measured += of("sglang", lambda row: row["moe_dtype"] == "w4a8_mxfp4_mxfp8" and row["hidden_size"] == 2880)
     return table_of("moe", 1, measured)
+
+
+def experts_least(tables):
+    """Of experts by kernel and shape: what they take at least, in any division and with however few tokens."""
+    least = {}
+    for key, curve in tables[2].items():
+        shape = key.rsplit("/", 2)[0]
+        least[shape] = min(least.get(shape, math.inf), *curve.values())
+    return least
+
+
+def experts_elsewhere(here, others):
+    """What Marlin's experts take at least that were measured on other GPUs and not on this one: the least of all."""
+
+    def of():
+        known = experts_least(here)
+        for other in others:
+            for shape, us in experts_least(other).items():
+                if shape.startswith("marlin") and shape not in known:
+                    yield f"{shape}/any", (1,), us
+
+    return table_of("moe_least", 1, of())
 
 
 def linear_attention(system):
@@ -280,8 +312,10 @@ def main():
     metadata = next(iter(sorted(package.parent.glob("aiconfigurator_core-*.dist-info"))), None)
     release = metadata.name.split("-")[1].removesuffix(".dist") if metadata else "of unknown release"
     arguments.out.mkdir(parents=True, exist_ok=True)
+    systems = {gpu: package / "systems" / "data" / folder for gpu, folder in GPUS.items()}
+    of_experts = {gpu: experts(system) for gpu, system in systems.items()}
     for gpu in arguments.gpu or GPUS:
-        system = package / "systems" / "data" / GPUS[gpu]
+        system = systems[gpu]
         tables = [
             gemm(system),
             attention(system, "context"),
@@ -289,7 +323,8 @@ def main():
             latent_attention(system, "context"),
             latent_attention(system, "generation"),
             latent_projections(system),
-            experts(system),
+            of_experts[gpu],
+            experts_elsewhere(of_experts[gpu], of_experts.values()),
             linear_attention(system),
             communication(system),
         ]

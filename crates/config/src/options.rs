@@ -80,6 +80,8 @@ pub struct RunOptions {
     pub total_kv_blocks: Option<i64>,
     /// Tokens per KV block; default 16.
     pub block_size_in_tokens: Option<i64>,
+    /// Kernels for experts of MXFP4 weights: `auto`, `marlin` or `triton`; default auto.
+    pub moe_backend: Option<String>,
     /// How the KV cache holds its elements: `auto` (as activations), `bf16` or `fp8`; default auto.
     pub kv_cache_dtype: Option<String>,
     /// Share of GPU memory that the server may use; default 0.9.

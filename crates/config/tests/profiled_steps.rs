@@ -5,7 +5,7 @@
 use blis_config::catalogue::Catalogue;
 use blis_config::model_config::from_json;
 use blis_latency::profiled::{KvFormat, Profiled, Tuning};
-use blis_latency::{Batch, Deployment, LatencyModel, MoeComm, Prefill};
+use blis_latency::{Batch, Deployment, LatencyModel, Prefill};
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ fn recorded_forward_passes_are_met() {
     let mut models = BTreeMap::new();
     for (run, config, tp, dp, expert_parallel) in RUNS {
         let shape = from_json(config, "config.json", "").expect("a sound configuration").shape;
-        let deployment = Deployment { tp, dp, expert_parallel, moe_comm: MoeComm::default() };
+        let deployment = Deployment { dp, expert_parallel, ..Deployment::tensor_parallel(tp) };
         match Profiled::compose(
             &shape,
             &gpu,

@@ -176,12 +176,62 @@ pub struct Deployment {
     pub expert_parallel: bool,
     /// How tokens travel to their experts when there is more than one rank.
     pub moe_comm: MoeComm,
+    /// Which kernels run the experts, for measured operators.
+    pub moe_backend: MoeBackend,
 }
 
 impl Deployment {
     /// One rank on `tp` GPUs.
     pub fn tensor_parallel(tp: u32) -> Self {
-        Self { tp, dp: 1, expert_parallel: false, moe_comm: MoeComm::default() }
+        Self {
+            tp,
+            dp: 1,
+            expert_parallel: false,
+            moe_comm: MoeComm::default(),
+            moe_backend: MoeBackend::default(),
+        }
+    }
+}
+
+/// Kernels for experts of MXFP4 weights, where a GPU has several, by the serving engine's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MoeBackend {
+    /// FlashInfer's on Blackwell, Marlin elsewhere, as servers are set up.
+    #[default]
+    Auto,
+    /// `marlin`.
+    Marlin,
+    /// `triton`.
+    Triton,
+}
+
+impl MoeBackend {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Marlin, Self::Triton];
+    pub(crate) const MARLIN_MXFP4: &str = "marlin_mxfp4";
+    pub(crate) const TRITON_MXFP4: &str = "triton_mxfp4";
+
+    /// Name, as `--moe-backend` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Marlin => "marlin",
+            Self::Triton => "triton",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|backend| backend.name() == name)
+    }
+
+    /// Its kernels in the tables, where it is a certain one.
+    pub(crate) fn mxfp4_kernel(self) -> Option<&'static str> {
+        match self {
+            Self::Auto => None,
+            Self::Marlin => Some(Self::MARLIN_MXFP4),
+            Self::Triton => Some(Self::TRITON_MXFP4),
+        }
     }
 }
 

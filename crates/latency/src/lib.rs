@@ -24,7 +24,9 @@ pub mod scaled;
 pub mod trained_physics;
 pub mod trained_roofline;
 
-pub use architecture::{Deployment, Fp8Rule, GpuSpec, ModelArchitecture, MoeComm, UnknownMoeComm};
+pub use architecture::{
+    Deployment, Fp8Rule, GpuSpec, ModelArchitecture, MoeBackend, MoeComm, UnknownMoeComm,
+};
 pub use backend::{Backend, UnknownBackend};
 pub use blackbox::Blackbox;
 pub use coefficients::Coefficients;

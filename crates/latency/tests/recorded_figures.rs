@@ -42,10 +42,10 @@ impl Recorded {
         let model = model(&self.model_config);
         let coefficients = Coefficients { alpha: self.alpha.clone(), beta: self.beta.clone() };
         let deployment = Deployment {
-            tp: self.tp,
             dp: self.dp,
             expert_parallel: self.expert_parallel,
             moe_comm: self.moe_comm.parse().expect("checked by the caller"),
+            ..Deployment::tensor_parallel(self.tp)
         };
         let gpu = gpu(&self.gpu);
         let rule = Fp8Rule::AnyOneByteWeight;

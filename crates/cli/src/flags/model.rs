@@ -69,6 +69,10 @@ pub(crate) struct LatencyFlags {
     /// [default: built in]
     #[arg(long, value_name = "DIR")]
     perf_db: Option<PathBuf>,
+    /// Kernels for experts of MXFP4 weights (gpt-oss), for the profiled model: marlin or triton, which vLLM takes on Hopper
+    /// unless told otherwise [default: auto: FlashInfer's on Blackwell, else Marlin; on Hopper SGLang's Triton]
+    #[arg(long, value_name = "NAME")]
+    moe_backend: Option<String>,
     /// How the KV cache holds its elements: auto (as activations), bf16 or fp8 [default: auto]
     #[arg(long, value_name = "NAME")]
     kv_cache_dtype: Option<String>,
@@ -95,6 +99,7 @@ impl LatencyFlags {
         let roofline = findings.value("--roofline", self.roofline) == Some(true);
         options.latency_model = text(self.latency_model).or_else(|| roofline.then(|| "roofline".to_owned()));
         options.perf_db = self.perf_db;
+        options.moe_backend = text(self.moe_backend);
         options.kv_cache_dtype = text(self.kv_cache_dtype);
         options.coefficients = self.coefficients.filter(|path| !path.as_os_str().is_empty());
         options.alpha_coeffs = joined("--alpha-coeffs", self.alpha_coeffs, findings);

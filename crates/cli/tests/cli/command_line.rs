@@ -61,6 +61,7 @@ fn help_shows_the_documented_flags_and_no_others() {
         "admission-latency",
         "perf-db",
         "kv-cache-dtype",
+        "moe-backend",
         "coefficients",
         "policy-config",
         "epp-config",

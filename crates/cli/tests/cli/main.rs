@@ -9,6 +9,7 @@ mod command_line;
 mod compare;
 mod convert;
 mod decisions;
+mod experts;
 mod fit;
 mod host;
 mod intervals;

@@ -9,10 +9,10 @@ use crate::coefficients::CoefficientSet;
 use crate::diagnostic::{Diagnostic, unknown_name};
 use crate::options::RunOptions;
 use blis_kernel::Semantics;
-use blis_latency::profiled::{Composition, KvFormat, Tuning};
+use blis_latency::profiled::{Composition, KernelTables, KvFormat, Tuning, WeightFormat};
 use blis_latency::{
     Blackbox, CoefficientList, Coefficients, CrossModel, Deployment, Fp8Rule, InvalidModel, LatencyModel,
-    Physics, Pipeline, Problem, Profiled, Roofline, StageShare, TrainedPhysics, TrainedRoofline,
+    MoeBackend, Physics, Pipeline, Problem, Profiled, Roofline, StageShare, TrainedPhysics, TrainedRoofline,
 };
 use std::sync::Arc;
 
@@ -207,6 +207,7 @@ pub(super) fn latency(
         dp: wanted.dp,
         expert_parallel: wanted.expert_parallel,
         moe_comm: wanted.moe_comm.unwrap_or_default(),
+        moe_backend: wanted.moe_backend.unwrap_or(context.host.moe_backend),
     };
     let backend = match (backend, wanted.backend) {
         (Backend::Profiled, asked) => {
@@ -229,6 +230,13 @@ pub(super) fn latency(
         }
         (other, _) => other,
     };
+    if let Some(moe_backend) = wanted.moe_backend {
+        check.problem(Diagnostic::new(format!(
+            "--moe-backend {} needs --latency-model profiled; {} does not know single kernels",
+            moe_backend.name(),
+            backend.name()
+        )));
+    }
     if wanted.backend == Backend::Auto {
         check.note("latency-model", format!("auto: {}", backend.name()), Source::Computed);
         meets_coefficients(check, context, wanted, backend);
@@ -328,6 +336,9 @@ fn profiled(
         );
         return Ok(None);
     };
+    if let Some(moe_backend) = wanted.moe_backend {
+        moe_kernels(check, wanted, host, &tables, moe_backend);
+    }
     // What a request costs outside of steps is the server's doing, whatever steps take.
     let known = context.catalogue.trained_physics_coefficients().alpha;
     let alpha = context.overheads.unwrap_or(&known);
@@ -371,6 +382,32 @@ fn profiled(
         check.note("extrapolated-operators", carried, Source::Computed);
     }
     Ok(Some(composed))
+}
+
+/// What must hold where the kernels of experts are named.
+fn moe_kernels(check: &mut Check, wanted: &Wanted, host: &Host, tables: &KernelTables, named: MoeBackend) {
+    let shape = &host.config.shape;
+    let name = named.name();
+    let needed = "it chooses between kernels for experts of MXFP4 weights";
+    if shape.moe_layers == 0 {
+        check.problem(Diagnostic::new(format!("--moe-backend {name}: {needed}; {} is dense", wanted.model)));
+    } else if shape.expert_weights != WeightFormat::Mxfp4 {
+        let held = shape.expert_weights.name();
+        check.problem(Diagnostic::new(format!(
+            "--moe-backend {name}: {needed}; those of {} are in {held}",
+            wanted.model
+        )));
+    } else if !tables.has_experts_of(named) {
+        check.problem(
+            Diagnostic::new(format!(
+                "--moe-backend {name}: such kernels were not measured on {}",
+                host.gpu.name
+            ))
+            .with_help("leave it out for the kernels that servers run there"),
+        );
+    } else {
+        check.note("moe-backend", name, Source::Given);
+    }
 }
 
 /// The user's coefficients or the catalogue's, with a word about those that are all zero.

@@ -12,6 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::options::RunOptions;
 use blis_engine::{BatchFormation, RankBalancing};
 use blis_kernel::Semantics;
+use blis_latency::MoeBackend;
 
 /// The engine of which presets know releases.
 const PREFIX: &str = "vllm-";
@@ -107,6 +108,14 @@ impl Release {
         match self {
             Self::Sglang { patch: ..SGLANG_PROMPT_GRAPHS } => SGLANG_LAUNCH_US,
             Self::Sglang { .. } | Self::Vllm { .. } => 0.0,
+        }
+    }
+
+    /// Which kernels run experts where a GPU has several for their format.
+    pub(super) fn moe_backend(self) -> MoeBackend {
+        match self {
+            Self::Vllm { .. } => MoeBackend::Auto,
+            Self::Sglang { .. } => MoeBackend::Triton,
         }
     }
 

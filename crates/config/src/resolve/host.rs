@@ -9,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::options::{HostOptions, RunOptions};
 use blis_engine::{HostConfig, RankBalancing};
 use blis_kernel::Semantics;
-use blis_latency::HostTimes;
+use blis_latency::{HostTimes, MoeBackend};
 
 /// Largest batch that may have a CUDA graph.
 const MOST_CAPTURED: i64 = 1 << 16;
@@ -31,6 +31,8 @@ pub(super) struct Host {
     pub(super) limits: (u32, u32),
     /// Which data-parallel rank gets a request.
     pub(super) balancing: RankBalancing,
+    /// Which kernels run experts unless somebody says so.
+    pub(super) moe_backend: MoeBackend,
     /// Its figures as settings, where the user did not ask for it: they are shown if step times leave the CPU out.
     pub(super) unasked: Check,
 }
@@ -120,6 +122,7 @@ pub(super) fn host(
         is_asked_for,
         limits,
         balancing: release.balancing(),
+        moe_backend: release.moe_backend(),
         unasked,
     }
 }

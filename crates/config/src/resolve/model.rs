@@ -19,7 +19,7 @@ use blis_latency::context_length::limit_to_kv_cache;
 use blis_latency::kv_capacity::kv_bytes_per_token;
 use blis_latency::pipeline::stage_layers;
 use blis_latency::profiled::KvFormat;
-use blis_latency::{Blackbox, Coefficients, GpuSpec, Hosted, LatencyModel, MoeComm};
+use blis_latency::{Blackbox, Coefficients, GpuSpec, Hosted, LatencyModel, MoeBackend, MoeComm};
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
@@ -88,6 +88,8 @@ pub(super) struct Wanted {
     pub(super) dp: u32,
     pub(super) expert_parallel: bool,
     pub(super) moe_comm: Option<MoeComm>,
+    /// Kernels for experts, where they are named.
+    pub(super) moe_backend: Option<MoeBackend>,
     pub(super) block_tokens: u32,
     pub(super) gpu_memory_utilization: f64,
     pub(super) kv_format: KvFormat,
@@ -207,6 +209,7 @@ fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
         "above 0 and at most 1",
     );
     let kv_format = kv_format(check, context);
+    let moe_backend = moe_backend(check, options);
     let max_model_len = check.integer("max-model-len", options.max_model_len, 0, 0..=i64::MAX) as u64;
     let backend = backend?;
     let knows_layers =
@@ -240,12 +243,24 @@ fn wanted(check: &mut Check, context: &Context<'_>) -> Option<Wanted> {
         dp,
         expert_parallel,
         moe_comm,
+        moe_backend,
         block_tokens: context.block_tokens,
         gpu_memory_utilization,
         kv_format,
         total_kv_blocks,
         max_model_len,
     })
+}
+
+/// Which kernels run experts; none where nobody says.
+fn moe_backend(check: &mut Check, options: &RunOptions) -> Option<MoeBackend> {
+    let name = options.moe_backend.as_deref().filter(|name| !name.is_empty())?;
+    let backend = MoeBackend::named(name);
+    if backend.is_none() {
+        let names = MoeBackend::ALL.map(MoeBackend::name);
+        check.problem(Diagnostic::new(format!("--moe-backend is \"{name}\", must be {}", names.join(", "))));
+    }
+    backend.filter(|backend| *backend != MoeBackend::Auto)
 }
 
 /// How the KV cache holds its elements.

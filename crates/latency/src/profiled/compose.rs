@@ -1,8 +1,9 @@
 //! A forward pass as a list of operators.
 
-use super::operators::{Experts, Heads, Operators};
+use super::experts::Experts;
+use super::operators::{Heads, Operators};
 use super::shape::{KvFormat, ModelShape, QkNorm};
-use crate::architecture::{Deployment, MoeComm};
+use crate::architecture::{Deployment, MoeBackend, MoeComm};
 
 /// Bytes of an activation.
 const ACTIVATION: f64 = 2.0;
@@ -26,6 +27,7 @@ pub(super) struct Pass<'a> {
     pub(super) dp: u32,
     pub(super) expert_parallel: bool,
     pub(super) moe_comm: MoeComm,
+    moe_backend: MoeBackend,
     pub(super) kv: KvFormat,
     pub(super) operators: Operators<'a>,
 }
@@ -37,8 +39,8 @@ impl<'a> Pass<'a> {
         kv: KvFormat,
         operators: Operators<'a>,
     ) -> Self {
-        let Deployment { tp, dp, expert_parallel, moe_comm } = *deployment;
-        Self { shape, tp, dp, expert_parallel, moe_comm, kv, operators }
+        let Deployment { tp, dp, expert_parallel, moe_comm, moe_backend } = *deployment;
+        Self { shape, tp, dp, expert_parallel, moe_comm, moe_backend, kv, operators }
     }
 
     fn query_heads(&self) -> u32 {
@@ -84,8 +86,10 @@ impl<'a> Pass<'a> {
         let reduce = self.operators.all_reduce(self.tp, tokens * hidden * ACTIVATION);
         let reduces = if self.dp > 1 { 2.0 * layers - moe_layers } else { 2.0 * layers };
         parts.push(("all-reduce", reduces * reduce));
-        let dense = self.mlp(tokens, f64::from(shape.dense_intermediate) / f64::from(self.tp));
-        parts.push(("dense MLP", (layers - moe_layers) * dense));
+        if shape.moe_layers < shape.layers {
+            let dense = self.mlp(tokens, f64::from(shape.dense_intermediate) / f64::from(self.tp));
+            parts.push(("dense MLP", (layers - moe_layers) * dense));
+        }
         if shape.moe_layers > 0 {
             parts.extend(self.mixture(tokens, all_tokens));
         }
@@ -192,6 +196,7 @@ impl<'a> Pass<'a> {
         let gpus = self.tp * self.dp;
         let experts = Experts {
             format: shape.expert_weights,
+            backend: self.moe_backend,
             hidden: shape.hidden,
             intermediate: shape.expert_intermediate,
             per_token: shape.experts_per_token,

@@ -23,6 +23,7 @@
 //! them.
 
 mod compose;
+mod experts;
 mod knots;
 mod operators;
 mod ranks;

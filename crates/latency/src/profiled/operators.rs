@@ -2,8 +2,9 @@
 //!
 //! Within the measured range the tables answer. Outside it the nearest measured operator counts, at the efficiency that it
 //! had: its time times the ratio of the two roofline times, where a roofline time is the longer of
-//! FLOPs/peak and bytes/bandwidth. How far an operator's shape was carried is noted once.
+//! FLOPs/peak and bytes/bandwidth. How far an operator's shape was carried is noted once. Experts are in `experts.rs`.
 
+use super::experts::{Experts, NearestExperts};
 use super::shape::{KvFormat, WeightFormat};
 use super::tables::{KernelTables, Measured, Table};
 use super::tuning::Tuning;
@@ -30,7 +31,7 @@ pub(super) struct Operators<'a> {
     pub(super) carried: Carried,
     /// What was found before: for the context or not, and whether the cache is FP8.
     nearest_heads: BTreeMap<(bool, Heads, bool), Option<(String, Heads)>>,
-    nearest_experts: Vec<(Experts, Option<NearestExperts>)>,
+    pub(super) nearest_experts: Vec<(Experts, Option<NearestExperts>)>,
 }
 
 /// A GPU's part of an attention layer.
@@ -41,28 +42,6 @@ pub(super) struct Heads {
     pub(super) dim: u32,
     /// 0 = all tokens before.
     pub(super) window: u32,
-}
-
-/// A GPU's part of a layer of experts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Experts {
-    pub(super) format: WeightFormat,
-    pub(super) hidden: u32,
-    pub(super) intermediate: u32,
-    pub(super) per_token: u32,
-    pub(super) count: u32,
-    /// GPUs that share each expert.
-    pub(super) tp: u32,
-    /// Groups of GPUs that have experts of their own.
-    pub(super) ep: u32,
-}
-
-/// The key of measured experts, what they are, and whether they are the ones asked for.
-#[derive(Clone, Debug)]
-struct NearestExperts {
-    key: String,
-    found: Experts,
-    is_same: bool,
 }
 
 impl<'a> Operators<'a> {
@@ -77,11 +56,11 @@ impl<'a> Operators<'a> {
         }
     }
 
-    fn table(&self, name: &str) -> Option<&'a Table> {
+    pub(super) fn table(&self, name: &str) -> Option<&'a Table> {
         self.tables.table(name)
     }
 
-    fn note(&mut self, what: String, ratio: f64) {
+    pub(super) fn note(&mut self, what: String, ratio: f64) {
         let ratio = if ratio < 1.0 { 1.0 / ratio } else { ratio };
         let noted = self.carried.entry(what).or_insert(ratio);
         *noted = noted.max(ratio);
@@ -91,7 +70,7 @@ impl<'a> Operators<'a> {
         self.gpu.hbm_tb_per_s * 1e6
     }
 
-    fn roofline(&self, flops: f64, tflops: f64, bytes: f64) -> f64 {
+    pub(super) fn roofline(&self, flops: f64, tflops: f64, bytes: f64) -> f64 {
         (flops / (tflops * 1e6)).max(bytes / self.bytes_per_us())
     }
 
@@ -103,7 +82,7 @@ impl<'a> Operators<'a> {
     }
 
     /// Rate of a format's products; weights that are unpacked first are multiplied in 16 bits.
-    fn tflops(&self, format: WeightFormat) -> f64 {
+    pub(super) fn tflops(&self, format: WeightFormat) -> f64 {
         let rate = match format {
             WeightFormat::Bf16 | WeightFormat::Int8 | WeightFormat::Int4 => self.gpu.fp16_tflops,
             WeightFormat::Mxfp4 | WeightFormat::Fp8 | WeightFormat::Fp8Block => self.gpu.fp8_tflops,
@@ -309,52 +288,6 @@ impl<'a> Operators<'a> {
         Some(sum)
     }
 
-    /// Routed experts with `tokens` tokens from all GPUs that share them.
-    pub(super) fn experts(&mut self, experts: Experts, tokens: f64) -> f64 {
-        let Some(table) = self.table("moe") else { return 0.0 };
-        let known = self.nearest_experts.iter().position(|(asked, _)| *asked == experts);
-        let index = known.unwrap_or_else(|| {
-            self.nearest_experts.push((experts, nearest_experts(table, experts)));
-            self.nearest_experts.len() - 1
-        });
-        let Some(nearest) = self.nearest_experts[index].1.clone() else { return 0.0 };
-        let NearestExperts { key, found, is_same: is_measured } = nearest;
-        let Some(Measured { us, at: [at, ..] }) = table.at(&key, &[tokens]) else { return 0.0 };
-        let us = us * self.tuning.experts;
-        if is_measured && !is_apart(tokens, at) {
-            return us;
-        }
-        let ratio = self.experts_roofline(experts, tokens) / self.experts_roofline(found, at);
-        if !is_measured {
-            let what = format!(
-                "{} of {} experts of {} x {} in {}, from {} of {} of {} x {} in {}",
-                experts.per_token,
-                experts.count / experts.ep.max(1),
-                experts.hidden,
-                experts.intermediate / experts.tp.max(1),
-                experts.format.name(),
-                found.per_token,
-                found.count / found.ep.max(1),
-                found.hidden,
-                found.intermediate / found.tp.max(1),
-                found.format.name(),
-            );
-            self.note(what, ratio);
-        }
-        us * ratio
-    }
-
-    fn experts_roofline(&self, experts: Experts, tokens: f64) -> f64 {
-        let Experts { format, hidden, intermediate, per_token, count, tp, ep } = experts;
-        let (count, per_token) = (f64::from(count), f64::from(per_token));
-        let visited = 1.0 - libm::pow(1.0 - per_token / count, tokens);
-        let weights = 3.0 * f64::from(hidden) * f64::from(intermediate) / f64::from(tp);
-        let visits = tokens * per_token / f64::from(ep);
-        let bytes =
-            (count / f64::from(ep)) * visited * weights * format.bytes() + 4.0 * tokens * f64::from(hidden);
-        self.roofline(2.0 * visits * weights, self.tflops(format), bytes)
-    }
-
     /// Sums `bytes` over the GPUs of a group: vLLM's own kernel, the one that it has for Blackwell, or NCCL, whichever is
     /// quickest.
     pub(super) fn all_reduce(&mut self, gpus: u32, bytes: f64) -> f64 {
@@ -446,7 +379,7 @@ fn is_fp8(format: WeightFormat) -> bool {
     matches!(format, WeightFormat::Fp8 | WeightFormat::Fp8Block)
 }
 
-fn is_apart(a: f64, b: f64) -> bool {
+pub(super) fn is_apart(a: f64, b: f64) -> bool {
     a > b * SAME || b > a * SAME
 }
 
@@ -470,63 +403,4 @@ fn length_of(pairs: f64, window: u32) -> f64 {
         return window + (pairs - growing) / window;
     }
     (libm::sqrt(1.0 + 8.0 * pairs) - 1.0) / 2.0
-}
-
-/// Tables that may answer for a format of experts, the likest first. Where 4-bit weights have 8-bit activations on
-/// Blackwell, that is what servers use.
-fn stand_ins(format: WeightFormat) -> &'static [(&'static str, WeightFormat)] {
-    use WeightFormat::{Bf16, Fp8, Fp8Block, Int4, Int8, Mxfp4, Nvfp4};
-    match format {
-        Bf16 | Int8 => &[("bfloat16", Bf16)],
-        Fp8 => &[("fp8", Fp8), ("fp8_block", Fp8Block), ("bfloat16", Bf16)],
-        Fp8Block => &[("fp8_block", Fp8Block), ("fp8", Fp8), ("bfloat16", Bf16)],
-        Nvfp4 => &[("nvfp4", Nvfp4), ("int4_wo", Int4), ("bfloat16", Bf16)],
-        Mxfp4 => &[
-            ("w4a8_mxfp4_mxfp8", Mxfp4),
-            ("w4a16_mxfp4", Mxfp4),
-            ("nvfp4", Nvfp4),
-            ("int4_wo", Int4),
-            ("bfloat16", Bf16),
-        ],
-        Int4 => &[("int4_wo", Int4), ("bfloat16", Bf16)],
-    }
-}
-
-/// How far a GPU's experts are from measured ones; 0 = the same.
-fn distance(a: Experts, b: Experts) -> f64 {
-    let parts = |e: Experts| {
-        [e.hidden, e.intermediate, e.per_token, e.count, e.tp, e.ep]
-            .map(|part| libm::log(f64::from(part.max(1))))
-    };
-    parts(a).into_iter().zip(parts(b)).map(|(a, b)| libm::fabs(a - b)).sum()
-}
-
-/// The experts that were measured and are nearest: the same ones in the likest format, else the likest format, then the
-/// likest shape.
-fn nearest_experts(table: &Table, experts: Experts) -> Option<NearestExperts> {
-    let formats = stand_ins(experts.format);
-    let mut best: Option<([f64; 3], String, Experts)> = None;
-    for key in table.keys() {
-        let mut parts = key.split('/');
-        let kind = parts.next().unwrap_or_default();
-        let Some(rank) = formats.iter().position(|(name, _)| *name == kind) else { continue };
-        let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok()).unwrap_or(1);
-        let found = Experts {
-            format: formats[rank].1,
-            hidden: number(),
-            intermediate: number(),
-            per_token: number(),
-            count: number(),
-            tp: number(),
-            ep: number(),
-        };
-        let apart = distance(experts, found);
-        let is_other = apart > 0.0 || found.format != experts.format;
-        let order = [f64::from(u8::from(is_other)), rank as f64, apart];
-        if best.as_ref().is_none_or(|(nearest, ..)| order < *nearest) {
-            best = Some((order, key.to_owned(), found));
-        }
-    }
-    let (order, key, found) = best?;
-    Some(NearestExperts { key, found, is_same: order[0] == 0.0 })
 }

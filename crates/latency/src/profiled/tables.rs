@@ -4,6 +4,7 @@
 //! Curves are unpacked when somebody asks for them. Between measured points logarithms of times are interpolated linearly over logarithms of the axes: products of sizes
 //! come out exactly. `scripts/kernel_tables.py` writes the format and describes it.
 
+use crate::architecture::MoeBackend;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use thiserror::Error;
@@ -94,8 +95,24 @@ impl KernelTables {
         &self.source
     }
 
+    /// Whether kernels for experts of MXFP4 weights are among the measured ones.
+    pub fn has_experts_of(&self, backend: MoeBackend) -> bool {
+        let of_backend = |key: &str| key.split('/').next() == backend.mxfp4_kernel();
+        backend == MoeBackend::Auto || self.table("moe").is_some_and(|table| table.keys().any(of_backend))
+    }
+
     pub(super) fn table(&self, name: &str) -> Option<&Table> {
         self.tables.get(name)
+    }
+
+    /// The same without some curves of a table.
+    #[cfg(test)]
+    pub(super) fn without(&self, table: &str, is_left_out: impl Fn(&str) -> bool) -> Self {
+        let mut less = self.clone();
+        if let Some(table) = less.tables.get_mut(table) {
+            table.curves.retain(|key, _| !is_left_out(key));
+        }
+        less
     }
 }
 
