@@ -12,7 +12,7 @@ use crate::architecture::GpuSpec;
 use std::collections::BTreeMap;
 
 /// The shortest time of a small kernel between two large ones in a CUDA graph, µs. One value for all GPUs and models.
-pub const SMALL_KERNEL_US: f64 = 2.5;
+pub const SMALL_KERNEL_US: f64 = 3.0;
 /// Share of the memory bandwidth that small kernels reach.
 pub const SMALL_KERNEL_BANDWIDTH: f64 = 0.8;
 /// What a sum over GPUs waits until the last of them is there, µs: measured by themselves they start together, in a model they
