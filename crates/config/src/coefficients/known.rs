@@ -35,12 +35,12 @@ impl Parameter {
     }
 }
 
-/// The host's. The front end: the mean TTFT of 59 runs of ten models under vLLM 0.15.1 (A100, H100, L40S) and 85 points of closed
+/// The host's. The front end: the mean TTFT of 59 runs of ten models under vLLM 0.15.1 (A100, H100, L40S) and 88 points of closed
 /// loops of two models under vLLM 0.11 to 0.19 (H100, H200, B200, B300). Fitted without the model that is scored, base and
-/// slope come out between 1 and 2.5 ms and 9 and 11 µs (`docs/host.md`).
+/// slope come out between 2 and 4 ms and 6 and 9 µs (`docs/host.md`).
 pub const HOST: [Parameter; 8] = [
-    Parameter::new("front_end_us", 2_000.0, 200_000.0),
-    Parameter::new("front_end_us_per_token", 10.0, 1_000.0),
+    Parameter::new("front_end_us", 4_000.0, 200_000.0),
+    Parameter::new("front_end_us_per_token", 6.0, 1_000.0),
     Parameter::new("host_latency_us", 0.0, 200_000.0),
     Parameter::new("host_launch_us_per_layer", 0.0, 50_000.0),
     Parameter::new("host_output_us_per_token", 0.0, 10_000.0),
@@ -92,6 +92,7 @@ fn profiled() -> Vec<Parameter> {
             "small_kernel_bandwidth" => (0.05, 1.5),
             "small_kernel_us" => (0.1, 50.0),
             "skew_us" => (0.0, 100.0),
+            "eager_skew_us" => (0.0, 1_000.0),
             "linear_piece_us" | "linear_eager_us" => (0.0, 20_000.0),
             "step_us" => (0.0, 50_000.0),
             _ => (0.1, 10.0),
@@ -152,11 +153,12 @@ pub(super) fn factor_places(factors: &mut Factors) -> [(&'static str, &mut f64);
 }
 
 /// The coefficients of the profiled model by name.
-pub(super) fn places(tuning: &mut Tuning) -> [(&'static str, &mut f64); 11] {
+pub(super) fn places(tuning: &mut Tuning) -> [(&'static str, &mut f64); 12] {
     let Tuning {
         small_kernel_us,
         small_kernel_bandwidth,
         skew_us,
+        eager_skew_us,
         linear_piece_us,
         linear_eager_us,
         gemm,
@@ -170,6 +172,7 @@ pub(super) fn places(tuning: &mut Tuning) -> [(&'static str, &mut f64); 11] {
         ("small_kernel_us", small_kernel_us),
         ("small_kernel_bandwidth", small_kernel_bandwidth),
         ("skew_us", skew_us),
+        ("eager_skew_us", eager_skew_us),
         ("linear_piece_us", linear_piece_us),
         ("linear_eager_us", linear_eager_us),
         ("gemm", gemm),

@@ -34,7 +34,7 @@ mod tables;
 mod tests;
 mod tuning;
 
-pub use operators::{SKEW_US, SMALL_KERNEL_BANDWIDTH, SMALL_KERNEL_US};
+pub use operators::{EAGER_SKEW_US, SKEW_US, SMALL_KERNEL_BANDWIDTH, SMALL_KERNEL_US};
 pub use shape::{KvFormat, LatentAttention, LinearAttention, ModelShape, QkNorm, WeightFormat};
 pub use tables::{BadTables, KernelTables};
 pub use tuning::Tuning;
@@ -144,6 +144,9 @@ impl Profiled {
             }
             graphs.push(captured.1);
         }
+        pass.operators.is_eager = true;
+        let layers = Line::new(MAX_STEP_TOKENS, |tokens| total(pass.per_token(tokens)));
+        pass.operators.is_eager = false;
         let context_base = pass.context(1.0, 0.0);
         let context = Plane::new(MAX_STEP_TOKENS, MAX_CONTEXT, |new, past| {
             pass.context(new.max(1.0), past) - context_base
@@ -151,7 +154,7 @@ impl Profiled {
         let mut model = Self {
             overheads: Overheads::with_end(alpha),
             graphs,
-            layers: Line::new(MAX_STEP_TOKENS, |tokens| total(pass.per_token(tokens))),
+            layers,
             head: Line::new(MAX_REQUESTS, |requests| pass.per_request(requests)),
             decodes: Vec::new(),
             context_base,

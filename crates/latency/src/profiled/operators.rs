@@ -18,6 +18,8 @@ pub const SMALL_KERNEL_BANDWIDTH: f64 = 0.8;
 /// What a sum over GPUs waits until the last of them is there, µs: measured by themselves they start together, in a model they
 /// do not. One value for all GPUs and models.
 pub const SKEW_US: f64 = 2.0;
+/// What it waits beside that in a step without CUDA graphs, µs.
+pub const EAGER_SKEW_US: f64 = 50.0;
 /// Shapes that differ by less than this are as measured.
 const SAME: f64 = 1.02;
 
@@ -29,6 +31,8 @@ pub(super) struct Operators<'a> {
     pub(super) gpu: &'a GpuSpec,
     pub(super) tuning: Tuning,
     pub(super) carried: Carried,
+    /// Whether the step runs without CUDA graphs.
+    pub(super) is_eager: bool,
     /// What was found before: for the context or not, and whether the cache is FP8.
     nearest_heads: BTreeMap<(bool, Heads, bool), Option<(String, Heads)>>,
     pub(super) nearest_experts: Vec<(Experts, Option<NearestExperts>)>,
@@ -51,6 +55,7 @@ impl<'a> Operators<'a> {
             gpu,
             tuning: *tuning,
             carried: Carried::new(),
+            is_eager: false,
             nearest_heads: BTreeMap::new(),
             nearest_experts: Vec::new(),
         }
@@ -299,7 +304,7 @@ impl<'a> Operators<'a> {
             .into_iter()
             .filter_map(|kernel| self.transfer(kernel, gpus, bytes))
             .min_by(f64::total_cmp);
-        quickest.map_or(0.0, |us| us + self.tuning.skew_us)
+        quickest.map_or(0.0, |us| us + self.skew_us())
     }
 
     /// Whether attention of single tokens is FlashInfer's for Blackwell, as where its sums over GPUs were measured.
@@ -310,7 +315,12 @@ impl<'a> Operators<'a> {
 
     /// [`Self::transfer`] that starts when the last of the GPUs is there; 0 where it was not measured.
     pub(super) fn met(&mut self, operation: &str, gpus: u32, bytes: f64) -> f64 {
-        self.transfer(operation, gpus, bytes).map_or(0.0, |us| us + self.tuning.skew_us)
+        self.transfer(operation, gpus, bytes).map_or(0.0, |us| us + self.skew_us())
+    }
+
+    /// What the GPUs of a group wait for the last of them.
+    fn skew_us(&self) -> f64 {
+        self.tuning.skew_us + if self.is_eager { self.tuning.eager_skew_us } else { 0.0 }
     }
 
     /// An operation among the GPUs of a group by its name in the tables; none where it was not measured.

@@ -37,12 +37,11 @@ impl RankParts {
             }
             graphs.push(captured.1);
         }
-        Self {
-            count,
-            graphs,
-            own: Line::new(MAX_STEP_TOKENS, |tokens| pass.of_a_rank(tokens)),
-            shared: Line::new(MAX_STEP_TOKENS * u64::from(pass.dp), |tokens| pass.of_all_ranks(tokens)),
-        }
+        pass.operators.is_eager = true;
+        let own = Line::new(MAX_STEP_TOKENS, |tokens| pass.of_a_rank(tokens));
+        let shared = Line::new(MAX_STEP_TOKENS * u64::from(pass.dp), |tokens| pass.of_all_ranks(tokens));
+        pass.operators.is_eager = false;
+        Self { count, graphs, own, shared }
     }
 }
 

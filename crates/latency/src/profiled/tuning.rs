@@ -1,6 +1,6 @@
 //! The numbers that hold for all kernels, models and GPUs.
 
-use super::operators::{SKEW_US, SMALL_KERNEL_BANDWIDTH, SMALL_KERNEL_US};
+use super::operators::{EAGER_SKEW_US, SKEW_US, SMALL_KERNEL_BANDWIDTH, SMALL_KERNEL_US};
 use super::{LINEAR_EAGER_US, LINEAR_PIECE_US};
 use crate::problem::Checks;
 
@@ -13,6 +13,8 @@ pub struct Tuning {
     pub small_kernel_bandwidth: f64,
     /// See [`SKEW_US`].
     pub skew_us: f64,
+    /// See [`EAGER_SKEW_US`].
+    pub eager_skew_us: f64,
     /// See [`LINEAR_PIECE_US`].
     pub linear_piece_us: f64,
     /// See [`LINEAR_EAGER_US`].
@@ -37,6 +39,7 @@ impl Default for Tuning {
             small_kernel_us: SMALL_KERNEL_US,
             small_kernel_bandwidth: SMALL_KERNEL_BANDWIDTH,
             skew_us: SKEW_US,
+            eager_skew_us: EAGER_SKEW_US,
             linear_piece_us: LINEAR_PIECE_US,
             linear_eager_us: LINEAR_EAGER_US,
             gemm: 1.0,
@@ -55,6 +58,7 @@ impl Tuning {
         let others = [
             ("small_kernel_us", self.small_kernel_us),
             ("skew_us", self.skew_us),
+            ("eager_skew_us", self.eager_skew_us),
             ("linear_piece_us", self.linear_piece_us),
             ("linear_eager_us", self.linear_eager_us),
             ("gemm", self.gemm),
