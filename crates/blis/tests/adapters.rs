@@ -4,12 +4,22 @@ use blis::RunOptions;
 use blis::options::{LoraOptions, Traffic, WorkloadOptions};
 use std::path::Path;
 
-/// Loads, hits and the mean time to first token, ms, with this weight of the scorer.
+/// Loads, hits and the mean time to first token, ms, with this weight of the scorer: the medians of ten seeds, since a queue
+/// that has once formed in front of the loads stays.
 fn served(scorer_weight: Option<f64>) -> (u64, u64, f64) {
+    let mut runs: Vec<_> = (1..=10).map(|seed| of_seed(scorer_weight, seed)).collect();
+    runs.sort_by_key(|(loads, ..)| *loads);
+    let (loads, hits, _) = runs[runs.len() / 2];
+    runs.sort_by(|(.., a), (.., b)| a.total_cmp(b));
+    (loads, hits, runs[runs.len() / 2].2)
+}
+
+fn of_seed(scorer_weight: Option<f64>, seed: i64) -> (u64, u64, f64) {
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     let options = RunOptions {
         model: Some("meta-llama/llama-3.1-8b-instruct".into()),
         num_instances: Some(3),
+        seed: Some(seed),
         routing_policy: Some("weighted".into()),
         lora: LoraOptions {
             config: Some(scenarios.join("lora-adapters.yaml")),
@@ -40,7 +50,7 @@ fn served(scorer_weight: Option<f64>) -> (u64, u64, f64) {
 #[test]
 fn requests_that_go_where_their_adapter_is_wait_less() {
     let (blind_loads, _, blind_ttft_ms) = served(None);
-    let (loads, hits, ttft_ms) = served(Some(1.0));
+    let (loads, hits, ttft_ms) = served(Some(3.0));
     assert!(loads * 3 < blind_loads && loads * 3 < hits, "{loads} loads, {blind_loads} without the scorer");
     assert!(ttft_ms * 10.0 < blind_ttft_ms, "{ttft_ms} ms, {blind_ttft_ms} without the scorer");
     let (light_loads, _, light_ttft_ms) = served(Some(0.3));

@@ -9,7 +9,6 @@ use crate::profiled::tables::tests::bytes;
 use crate::profiled::{Tuning, WeightFormat};
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::Path;
 
 const TOKENS: [u32; 8] = [1, 4, 16, 64, 256, 1024, 4096, 8192];
 
@@ -111,17 +110,19 @@ fn a_launch_is_what_the_same_experts_take_on_another_gpu_where_it_was_not_measur
 /// Each shape of experts that was measured is taken out of the tables and carried from the others.
 #[test]
 fn shapes_that_were_measured_are_carried_from_the_others_within_a_sixth() {
-    let kernels = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/data/kernels");
-    let gpus = [("h100", gpu(989.0, 3.35)), ("h200", gpu(989.0, 4.8)), ("b200", gpu(2250.0, 8.0))];
+    let gpus: [(&str, GpuSpec, &[u8]); 3] = [
+        ("h100", gpu(989.0, 3.35), include_bytes!("../../../../config/data/kernels/h100.kern")),
+        ("h200", gpu(989.0, 4.8), include_bytes!("../../../../config/data/kernels/h200.kern")),
+        ("b200", gpu(2250.0, 8.0), include_bytes!("../../../../config/data/kernels/b200.kern")),
+    ];
     let formats = [
         ("bfloat16", WeightFormat::Bf16),
         ("fp8_block", WeightFormat::Fp8Block),
         ("nvfp4", WeightFormat::Nvfp4),
     ];
-    for (name, gpu) in gpus {
-        let packed = std::fs::read(kernels.join(format!("{name}.kern"))).expect("tables in the tree");
+    for (name, gpu, packed) in gpus {
         let mut unpacked = Vec::new();
-        flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut unpacked).expect("a zlib stream");
+        flate2::read::ZlibDecoder::new(packed).read_to_end(&mut unpacked).expect("a zlib stream");
         let tables = KernelTables::from_bytes(&unpacked).expect("sound tables");
         let measured = tables.table(TABLE).expect("experts");
         for (kind, format) in formats {
