@@ -17,10 +17,10 @@
 //! experts are spread over several tensor-parallel groups, each GPU takes its share of its group's tokens through router and
 //! shared experts, and the group gathers them again.
 //!
-//! All of it is worked out once, into grids (`knots.rs`) that a step reads. Times are those of kernels by themselves; three constants
+//! All of it is worked out once, into grids (`knots.rs`) that a step reads. Times are those of kernels by themselves; four constants
 //! hold for all GPUs and models, for kernels too small to be in the tables ([`SMALL_KERNEL_US`],
-//! [`SMALL_KERNEL_BANDWIDTH`]) and for GPUs that wait for each other ([`SKEW_US`]), and two for launching layers with linear attention ([`LINEAR_PIECE_US`]) come from recorded steps. [`Tuning`] changes
-//! them.
+//! [`SMALL_KERNEL_BANDWIDTH`]) and for GPUs that wait for each other ([`SKEW_US`], [`EAGER_SKEW_US`]), and two for launching layers with
+//! linear attention ([`LINEAR_PIECE_US`]) come from recorded steps. [`Tuning`] changes them.
 
 mod compose;
 mod experts;

@@ -250,6 +250,23 @@ fn tuning_multiplies_what_was_measured_and_adds_to_steps() {
     assert_eq!(refused.problems.len(), 2, "{refused}");
 }
 
+#[test]
+fn gpus_wait_for_each_other_longer_where_no_graph_runs() {
+    let waits_us = |tp: u32, tokens: u64| {
+        let step = |eager_skew_us: f64| {
+            let tuning = Tuning { eager_skew_us, ..Tuning::default() };
+            let composed = compose(&shape(), tp, &tables(), &tuning).expect("measured");
+            step_us(&composed.model, &[prefill(tokens, 0)], 0, 0)
+        };
+        step(1000.0) - step(0.0)
+    };
+    assert_eq!(waits_us(2, 512), 0, "the largest graph");
+    assert_eq!(waits_us(1, 4096), 0, "nobody to wait for");
+    // Two sums in each of two layers.
+    assert!((waits_us(2, 513) - 4000).abs() <= 1);
+    assert!((waits_us(2, 4096) - 4000).abs() <= 1, "whatever the tokens");
+}
+
 /// A model with experts on so many ranks.
 fn of_ranks(dp: u32) -> Arc<Profiled> {
     let shape =
