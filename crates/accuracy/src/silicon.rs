@@ -119,14 +119,14 @@ fn point(row: Row<'_>, folder: &Folder<'_>, problems: &mut Vec<Diagnostic>) -> O
         set: row.text("set").to_owned(),
         id: row.text("id").to_owned(),
         workload: format!("{}x{}", row.text("isl"), row.text("osl")),
-        provenance: format!(
-            "{} {}, {}",
-            row.text("backend"),
-            row.text("backend_version"),
-            row.text("measured")
-        )
-        .trim_end_matches([',', ' '])
-        .to_owned(),
+        provenance: [
+            format!("{} {}", row.text("backend"), row.text("backend_version")).trim(),
+            row.text("measured"),
+        ]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(", "),
         server,
         load,
         measured,

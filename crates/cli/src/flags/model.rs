@@ -69,8 +69,8 @@ pub(crate) struct LatencyFlags {
     /// [default: built in]
     #[arg(long, value_name = "DIR")]
     perf_db: Option<PathBuf>,
-    /// Kernels for experts of MXFP4 weights (gpt-oss), for the profiled model: marlin or triton, which vLLM takes on Hopper
-    /// unless told otherwise [default: auto: FlashInfer's on Blackwell, else Marlin; on Hopper SGLang's Triton]
+    /// Kernels for experts of MXFP4 weights (gpt-oss), for the profiled model: marlin or triton [default: auto: on Hopper
+    /// marlin, with --engine sglang triton, elsewhere what was measured there]
     #[arg(long, value_name = "NAME")]
     moe_backend: Option<String>,
     /// How the KV cache holds its elements: auto (as activations), bf16 or fp8 [default: auto]

@@ -19,7 +19,7 @@ pub const SMALL_KERNEL_BANDWIDTH: f64 = 0.8;
 /// do not. One value for all GPUs and models.
 pub const SKEW_US: f64 = 2.0;
 /// What it waits beside that in a step without CUDA graphs, µs. From recorded steps of Qwen3-32B on two to eight B300, whose sums
-/// are 46 to 69 µs longer than their kernels there, while steps on one GPU are not longer than theirs (`docs/latency.md`).
+/// are 45 to 69 µs longer than their kernels there, while steps on one GPU are not longer than theirs (`docs/latency.md`).
 pub const EAGER_SKEW_US: f64 = 50.0;
 /// Shapes that differ by less than this are as measured.
 const SAME: f64 = 1.02;
