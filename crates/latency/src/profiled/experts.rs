@@ -109,7 +109,7 @@ impl Operators<'_> {
 struct Kernel {
     name: &'static str,
     format: WeightFormat,
-    /// Whether it is taken only where nothing else was measured in the format, be that in another shape.
+    /// Whether it is taken only where the others were not measured in any shape.
     is_last: bool,
 }
 
@@ -133,14 +133,14 @@ fn stand_ins(format: WeightFormat, backend: MoeBackend) -> Vec<Kernel> {
         ],
         Int4 => &[("int4_wo", Int4), ("bfloat16", Bf16)],
     };
-    let is_last = |name: &str| {
+    let is_last = |name: &str, of: WeightFormat| {
         format == Mxfp4
             && match backend.mxfp4_kernel() {
                 Some(wanted) => name != wanted,
-                None => name == MoeBackend::TRITON_MXFP4,
+                None => name == MoeBackend::TRITON_MXFP4 || of != Mxfp4,
             }
     };
-    names.iter().map(|&(name, format)| Kernel { name, format, is_last: is_last(name) }).collect()
+    names.iter().map(|&(name, of)| Kernel { name, format: of, is_last: is_last(name, of) }).collect()
 }
 
 /// How far a GPU's experts are from measured ones; 0 = the same.

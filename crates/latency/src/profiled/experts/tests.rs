@@ -92,6 +92,9 @@ fn marlin_runs_mxfp4_unless_triton_is_named_or_other_kernels_are_at_hand() {
     assert_near(us(&hopper, mxfp4(), 4096.0), 10.0 + 800.0);
     assert_near(us(&hopper, named(MoeBackend::Marlin), 4096.0), 10.0 + 800.0);
     assert_near(us(&hopper, named(MoeBackend::Triton), 4096.0), 10.0 + 400.0);
+    let integers = ("int4_wo/4096/1024/2/8/1/1", 10.0, 300.0);
+    let without_marlin = tables(&[triton, integers], &[]);
+    assert_near(us(&without_marlin, mxfp4(), 4096.0), 10.0 + 400.0);
     let blackwell = tables(&[marlin, other], &[]);
     assert_near(us(&blackwell, mxfp4(), 4096.0), 10.0 + 200.0);
     assert_near(us(&blackwell, named(MoeBackend::Marlin), 4096.0), 10.0 + 800.0);
