@@ -1,7 +1,8 @@
 //! Sets of coefficients in runs.
 
-use blis_config::coefficients::{Coefficient, CoefficientSet};
+use blis_config::coefficients::{Coefficient, CoefficientSet, HOST};
 use blis_config::{RunOptions, Source, Surroundings, edit, resolve};
+use blis_latency::profiled::Tuning;
 use blis_latency::{Backend, Batch};
 use std::sync::Arc;
 
@@ -132,4 +133,25 @@ fn a_file_of_coefficients_is_read_and_its_values_can_be_changed() {
     assert_eq!(step_us(&options), before + 40);
     edit::set_in_file(&mut options, "coefficients.coefficients[0].name", "magic").expect("a place");
     assert!(told(&options).contains("unknown coefficient \"magic\""));
+}
+
+#[test]
+fn built_in_sets_have_the_host_that_runs_have_without_them() {
+    for backend in [Backend::Profiled, Backend::TrainedPhysics] {
+        let built_in = CoefficientSet::built_in(Some(backend));
+        for parameter in HOST {
+            assert_eq!(
+                built_in.get(parameter.name),
+                Some(parameter.default),
+                "{backend:?}: {}",
+                parameter.name
+            );
+        }
+    }
+}
+
+#[test]
+fn the_built_in_set_of_profiled_has_the_constants_of_the_code() {
+    let built_in = CoefficientSet::built_in(Some(Backend::Profiled));
+    assert_eq!(built_in.tuning(), Tuning::default());
 }
