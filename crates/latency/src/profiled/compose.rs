@@ -56,6 +56,14 @@ impl<'a> Pass<'a> {
         f64::from(self.shape.layers - self.shape.linear_attention.map_or(0, |linear| linear.layers))
     }
 
+    /// What `work` gives in steps without CUDA graphs.
+    pub(super) fn eager<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.operators.is_eager = true;
+        let done = work(self);
+        self.operators.is_eager = false;
+        done
+    }
+
     /// The parts of [`Self::per_token`] that go by the tokens of a rank, for so many.
     pub(super) fn of_a_rank(&mut self, tokens: f64) -> f64 {
         let parts = self.per_token(tokens * f64::from(self.dp)).into_iter();

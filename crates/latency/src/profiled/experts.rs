@@ -42,6 +42,11 @@ impl Experts {
         3.0 * f64::from(self.hidden) * f64::from(self.intermediate) / f64::from(self.tp)
     }
 
+    /// Bytes that an expert's GPU holds of it.
+    fn bytes_of_one(self) -> f64 {
+        self.weights_of_one() * self.format.bytes()
+    }
+
     fn describe(self, held: &str) -> String {
         let Self { hidden, intermediate, per_token, count, tp, ep, .. } = self;
         let (count, width) = (count / ep.max(1), intermediate / tp.max(1));
@@ -54,6 +59,8 @@ impl Experts {
 pub(super) struct NearestExperts {
     key: String,
     found: Experts,
+    /// How they hold their weights, for people; where vLLM has several kernels for that, the kernel.
+    held: &'static str,
     /// What kernels take whatever the work, of the experts asked for and of those found, µs; none where they are the same.
     least_us: Option<[f64; 2]>,
 }
@@ -64,29 +71,26 @@ impl Operators<'_> {
         let Some(table) = self.table(TABLE) else { return 0.0 };
         let known = self.nearest_experts.iter().position(|(asked, _)| *asked == experts);
         let index = known.unwrap_or_else(|| {
-            let elsewhere = self.table(LEAST_ELSEWHERE);
-            self.nearest_experts.push((experts, nearest_experts(table, elsewhere, experts)));
+            let nearest = nearest_experts(table, self.table(LEAST_ELSEWHERE), experts);
+            if let Some(NearestExperts { found, least_us: Some(_), held, .. }) = &nearest {
+                let what =
+                    format!("{}, from {}", experts.describe(experts.format.name()), found.describe(held));
+                self.note(what, experts.bytes_of_one() / found.bytes_of_one());
+            }
+            self.nearest_experts.push((experts, nearest));
             self.nearest_experts.len() - 1
         });
-        let Some(NearestExperts { key, found, least_us }) = self.nearest_experts[index].1.clone() else {
+        let Some(NearestExperts { key, found, least_us, .. }) = &self.nearest_experts[index].1 else {
             return 0.0;
         };
         // As many tokens for each of the experts found.
         let there = tokens * experts.visit_share() / found.visit_share();
-        let Some(Measured { us, at: [at, ..] }) = table.at(&key, &[there]) else { return 0.0 };
+        let Some(Measured { us, at: [at, ..] }) = table.at(key, &[there]) else { return 0.0 };
         let us = match least_us {
             None if !is_apart(tokens, at) => us,
-            None => us * self.experts_roofline(experts, tokens) / self.experts_roofline(found, at),
+            None => us * self.experts_roofline(experts, tokens) / self.experts_roofline(*found, at),
             Some([least, of_found]) => {
-                let of = match key.split_once('/') {
-                    Some((kernel @ (MoeBackend::MARLIN_MXFP4 | MoeBackend::TRITON_MXFP4), _)) => kernel,
-                    _ => found.format.name(),
-                };
-                let what =
-                    format!("{}, from {}", experts.describe(experts.format.name()), found.describe(of));
-                let bytes = |e: Experts| e.weights_of_one() * e.format.bytes();
-                self.note(what, bytes(experts) / bytes(found));
-                let ratio = self.experts_roofline(experts, tokens) / self.experts_roofline(found, at);
+                let ratio = self.experts_roofline(experts, tokens) / self.experts_roofline(*found, at);
                 least + (us - of_found).max(0.0) * ratio
             }
         };
@@ -156,7 +160,7 @@ fn distance(a: Experts, b: Experts) -> f64 {
 /// likest shape.
 fn nearest_experts(table: &Table, elsewhere: Option<&Table>, experts: Experts) -> Option<NearestExperts> {
     let kernels = stand_ins(experts.format, experts.backend);
-    let mut best: Option<([f64; 4], &str, Experts)> = None;
+    let mut best: Option<([f64; 4], &str, Kernel, Experts)> = None;
     for key in table.keys() {
         let mut parts = key.split('/');
         let kind = parts.next().unwrap_or_default();
@@ -177,19 +181,22 @@ fn nearest_experts(table: &Table, elsewhere: Option<&Table>, experts: Experts) -
         let is_other = apart > 0.0 || found.format != experts.format;
         let order = [f64::from(u8::from(kernel.is_last)), f64::from(u8::from(is_other)), rank as f64, apart];
         if best.as_ref().is_none_or(|(nearest, ..)| order < *nearest) {
-            best = Some((order, key, found));
+            best = Some((order, key, kernel, found));
         }
     }
-    let ([_, is_other, ..], key, found) = best?;
+    let ([_, is_other, ..], key, kernel, found) = best?;
     let least_us = (is_other > 0.0).then(|| {
         let of_found = least_of(table, &shape_of(key)).unwrap_or(0.0);
-        let kernel = key.split('/').next().unwrap_or_default();
         let Experts { hidden, intermediate, per_token, count, .. } = experts;
-        let asked = format!("{kernel}/{hidden}/{intermediate}/{per_token}/{count}");
+        let asked = format!("{}/{hidden}/{intermediate}/{per_token}/{count}", kernel.name);
         let of_asked = least_of(table, &asked).or_else(|| least_of(elsewhere?, &asked));
         [of_asked.unwrap_or(of_found), of_found]
     });
-    Some(NearestExperts { key: key.to_owned(), found, least_us })
+    let held = match kernel.name {
+        MoeBackend::MARLIN_MXFP4 | MoeBackend::TRITON_MXFP4 => kernel.name,
+        _ => kernel.format.name(),
+    };
+    Some(NearestExperts { key: key.to_owned(), found, held, least_us })
 }
 
 /// Kernel and experts of a key, without how they are divided.

@@ -144,9 +144,7 @@ impl Profiled {
             }
             graphs.push(captured.1);
         }
-        pass.operators.is_eager = true;
-        let layers = Line::new(MAX_STEP_TOKENS, |tokens| total(pass.per_token(tokens)));
-        pass.operators.is_eager = false;
+        let layers = pass.eager(|pass| Line::new(MAX_STEP_TOKENS, |tokens| total(pass.per_token(tokens))));
         let context_base = pass.context(1.0, 0.0);
         let context = Plane::new(MAX_STEP_TOKENS, MAX_CONTEXT, |new, past| {
             pass.context(new.max(1.0), past) - context_base

@@ -37,10 +37,9 @@ impl RankParts {
             }
             graphs.push(captured.1);
         }
-        pass.operators.is_eager = true;
-        let own = Line::new(MAX_STEP_TOKENS, |tokens| pass.of_a_rank(tokens));
-        let shared = Line::new(MAX_STEP_TOKENS * u64::from(pass.dp), |tokens| pass.of_all_ranks(tokens));
-        pass.operators.is_eager = false;
+        let own = pass.eager(|pass| Line::new(MAX_STEP_TOKENS, |tokens| pass.of_a_rank(tokens)));
+        let all_tokens = MAX_STEP_TOKENS * u64::from(pass.dp);
+        let shared = pass.eager(|pass| Line::new(all_tokens, |tokens| pass.of_all_ranks(tokens)));
         Self { count, graphs, own, shared }
     }
 }

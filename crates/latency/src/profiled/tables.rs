@@ -97,8 +97,11 @@ impl KernelTables {
 
     /// Whether kernels for experts of MXFP4 weights are among the measured ones.
     pub fn has_experts_of(&self, backend: MoeBackend) -> bool {
-        let of_backend = |key: &str| key.split('/').next() == backend.mxfp4_kernel();
-        backend == MoeBackend::Auto || self.table("moe").is_some_and(|table| table.keys().any(of_backend))
+        let has = |kernel| {
+            let mut keys = self.table("moe").into_iter().flat_map(Table::keys);
+            keys.any(|key| key.split('/').next() == Some(kernel))
+        };
+        backend.mxfp4_kernel().is_none_or(has)
     }
 
     pub(super) fn table(&self, name: &str) -> Option<&Table> {
